@@ -1,0 +1,314 @@
+"""The command line: `ddmi recipes | train | sample | reconstruct | evaluate | report | fit`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from ddmi.allocator import keep_freed_pages
+
+Positional = tyro.conf.Positional
+PROGRAM = "ddmi"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """List the recipes and their presets."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.recipes import PRESETS, RECIPES
+
+        _no_more(rest)
+        width = max(map(len, RECIPES))
+        for name, recipe in sorted(RECIPES.items()):
+            print(f"{name:{width}}  {recipe.summary}")
+        print(f"\npresets: {', '.join(PRESETS)}.  `{PROGRAM} train RECIPE --preset P --help` shows all settings.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a recipe, both stages or one.  Further options change single settings (`--help` after RECIPE)."""
+
+    recipe: Positional[str]
+    """Its name, see `ddmi recipes`."""
+    preset: str = "demo"
+    """test (seconds), demo (minutes on a laptop), small (one consumer GPU), paper."""
+    run_dir: Annotated[Path | None, tyro.conf.arg(name="run")] = None
+    """Directory of the run; default runs/RECIPE-PRESET."""
+    data: str | None = None
+    """Where the data are, for recipes that read them from a folder."""
+    resume: bool = False
+    """Go on where the run was stopped."""
+    stage: Literal["vae", "vae-gan", "diffusion", "all"] = "all"
+    """Which stage to train."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.experiment import Experiment
+        from ddmi.pipeline import CONFIG, read_experiment
+        from ddmi.recipes import make_experiment
+        from ddmi.serialization import to_json
+        from ddmi.stages import Run
+
+        directory = self.run_dir or Path("runs") / f"{self.recipe}-{self.preset}"
+        experiment = make_experiment(self.recipe, self.preset, self.data)
+        experiment = _parse(Experiment, experiment, rest, f"{PROGRAM} train {self.recipe}")
+        started = (directory / CONFIG).exists()
+        if directory.exists() and not directory.is_dir():
+            raise ValueError(f"--run {directory} is a file; name a directory")
+        if started and not self.resume and self.stage in ("all", "vae"):
+            raise ValueError(f"{directory} holds a run already; go on with --resume, or name another --run")
+        if started:
+            _same_model(read_experiment(directory), experiment, directory)
+        stages = ("vae", *(["vae-gan"] if experiment.gan else []), "diffusion")
+        run = Run(experiment, directory, say)
+        directory.mkdir(parents=True, exist_ok=True)
+        if run.state.is_main_process:
+            from ddmi_diffusion import atomic_write_text
+
+            atomic_write_text(directory / CONFIG, json.dumps(to_json(experiment), indent=2) + "\n")
+        run.train(stages if self.stage == "all" else (self.stage,), self.resume)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Generate functions and render them.  Further options are those of the run's view, such as --resolution."""
+
+    run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
+    """A run, a saved model, or a repository on the Hugging Face hub."""
+    count: int = 16
+    """How many."""
+    seed: int = 0
+    """Function i depends on (seed, i) only: the same at every resolution and count."""
+    steps: int | None = None
+    """Steps of the sampler; default the recipe's."""
+    sampler: str | None = None
+    """ddim, ddpm, dpm-solver++, unipc, or euler (flow); default the recipe's."""
+    out: Path = Path("samples")
+    """Directory to write to."""
+    batch: int = 64
+    """How many at once."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        model, view = _open(self.run_dir, rest, "sample")
+        if self.count < 1 or self.batch < 1:
+            raise ValueError(f"--count and --batch must be at least 1, got {self.count} and {self.batch}")
+        written = []
+        for start in range(0, self.count, self.batch):
+            count = min(self.batch, self.count - start)
+            say(f"sampling {start + 1} to {start + count} of {self.count}")
+            functions = model.sample(
+                count, seed=self.seed, start=start, steps=self.steps, sampler=self.sampler, progress=_progress
+            )
+            written += model.experiment.modality.render(functions, view).save(self.out, start)
+        say(f"wrote {len(written)} files to {self.out}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruct:
+    """Encode files and render the functions at any resolution."""
+
+    run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
+    """A run or a saved model."""
+    files: Positional[tuple[Path, ...]]
+    """What the run's modality reads, such as images."""
+    out: Path = Path("reconstructions")
+    """Directory to write to."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        model, view = _open(self.run_dir, rest, "reconstruct")
+        if not self.files:
+            raise ValueError("reconstruct: name at least one file")
+        modality = model.experiment.modality
+        inputs = [modality.read(file) for file in self.files]  # all are read before anything is written
+        for i, (file, one) in enumerate(zip(self.files, inputs, strict=True)):
+            (path,) = modality.render(model.reconstruct(one), view).save(self.out, i)
+            say(f"{file} -> {path}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Print a table of metrics and write RUN/metrics.json."""
+
+    run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
+    """A run or a saved model."""
+    count: int = 500
+    """Items a side of distances between sets."""
+    pairs: int = 100
+    """Held-out items of pairwise metrics."""
+    seed: int = 0
+    """Of the samples."""
+    weights: Path | None = None
+    """Weights of the standard feature network (Inception for FID); the offline network without."""
+    data: str | None = None
+    """Where the data are now, if not where the run was trained."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.pipeline import DDMI
+        from ddmi_diffusion import atomic_write_text
+
+        _no_more(rest)
+        model = DDMI.from_pretrained(self.run_dir)
+        modality = model.experiment.modality
+        modality = replace(modality, source=self.data) if self.data else modality
+        metrics = modality.evaluate(
+            model, count=self.count, pairs=self.pairs, seed=self.seed, weights=self.weights, note=say
+        )
+        width = max(map(len, metrics))
+        for name, value in sorted(metrics.items()):
+            print(f"{name:{width}}  {value:10.4g}")
+        atomic_write_text(self.run_dir / "metrics.json", json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+        say(f"wrote {self.run_dir / 'metrics.json'}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Draw the pictures that show what a run has learnt."""
+
+    run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
+    """A run or a saved model."""
+    out: Path | None = None
+    """Directory to write to; default RUN/report."""
+    seed: int = 0
+    """Of the samples."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.pipeline import DDMI
+
+        _no_more(rest)
+        model = DDMI.from_pretrained(self.run_dir)
+        out = self.out or self.run_dir / "report"
+        say("pictures:")
+        for path in model.experiment.modality.report(model, out, seed=self.seed):
+            say(f"  {path}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Fit one image with learned planes (no training data), and zoom into it.  Further options: `--help` after FILE."""
+
+    file: Positional[Path]
+    """An image."""
+    size: int = 256
+    """Its centred square is brought to this many pixels a side."""
+    out: Path = Path("fit")
+    """Directory to write to."""
+    zoom: int = 4
+    """Size of the enlarged picture, as a multiple."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.fit import FitConfig
+        from ddmi.fit_image_file import fit_image_file
+
+        config = _parse(FitConfig, FitConfig(), rest, f"{PROGRAM} fit")
+        for path in fit_image_file(self.file, self.out, size=self.size, zoom=self.zoom, config=config, say=say):
+            say(f"wrote {path}")
+
+
+COMMANDS: dict[str, type[Any]] = {
+    "recipes": Recipes,
+    "train": Train,
+    "sample": Sample,
+    "reconstruct": Reconstruct,
+    "evaluate": Evaluate,
+    "report": Report,
+    "fit": Fit,
+}
+
+
+def _parse(wanted: Any, default: Any, args: Sequence[str], program: str) -> Any:
+    return tyro.cli(wanted, default=default, args=list(args), prog=program, config=(tyro.conf.AvoidSubcommands,))
+
+
+def _no_more(rest: Sequence[str]) -> None:
+    if rest:
+        raise ValueError(f"unknown option {rest[0]!r}; --help shows what there is")
+
+
+def _open(run_dir: Path, rest: Sequence[str], command: str) -> tuple[Any, Any]:
+    """The model of a run, and the rest of the line as its modality's view."""
+    from ddmi.pipeline import DDMI
+
+    model = DDMI.from_pretrained(run_dir)
+    view = model.experiment.modality.View
+    return model, _parse(view, view(), rest, f"{PROGRAM} {command} RUN")
+
+
+def _progress(steps: Any) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(steps, desc="sampling", leave=False, disable=not sys.stderr.isatty())
+
+
+def _same_model(old: Any, new: Any, directory: Path) -> None:
+    """Refuses to go on with a run of another model: its checkpoints could not be loaded."""
+    for part in ("recipe", "vae", "diffusion"):
+        if getattr(old, part) != getattr(new, part):
+            raise ValueError(
+                f"{directory} was started with another {part}; repeat its settings (see {directory / 'config.json'}), "
+                "or name another --run"
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.  Bad input ends with one line on stderr and the exit code 2."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    keep_freed_pages()
+    if not argv or argv[0] not in COMMANDS:
+        if argv and argv[0] not in ("-h", "--help"):
+            return _fail(f"unknown command {argv[0]!r}; choose one of {', '.join(COMMANDS)}")
+        print(f"usage: {PROGRAM} COMMAND ...\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:12} {(command.__doc__ or '').splitlines()[0]}")
+        return 0
+    return _guarded(lambda: _dispatch(argv[0], argv[1:]))
+
+
+def _dispatch(name: str, args: Sequence[str]) -> None:
+    # `--help` belongs to the settings of a recipe or view once their owner has been named.
+    owned = name != "recipes" and any(not arg.startswith("-") for arg in args)
+    helps = [arg for arg in args if arg in ("-h", "--help")] if owned else []
+    rest_of_line = [arg for arg in args if arg not in helps]
+    command, rest = tyro.cli(COMMANDS[name], args=rest_of_line, prog=f"{PROGRAM} {name}", return_unknown_args=True)
+    if helps:
+        print(f"{command}\n")
+        rest = [*rest, "--help"]
+    command.run(rest)
+
+
+def _guarded(action: Callable[[], None]) -> int:
+    from ddmi_diffusion import CheckpointError, NonFiniteLossError, TrainingInterrupted
+
+    try:
+        action()
+    except TrainingInterrupted as stopped:
+        say(f"{PROGRAM}: {stopped}")
+        return 130
+    except (ValueError, CheckpointError, NonFiniteLossError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        remedy = "; free some space and run again with --resume" if error.errno == errno.ENOSPC else ""
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}{remedy}")
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _fail(message: str) -> int:
+    say(f"{PROGRAM}: error: {' '.join(message.split())}")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Recipes: functions from a preset's name to an `Experiment`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ddmi.experiment import (
+    AdversarialConfig,
+    DecoderConfig,
+    DenoiserConfig,
+    DiffusionConfig,
+    EncoderConfig,
+    Experiment,
+    ReadOutConfig,
+    VAEConfig,
+)
+from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
+from ddmi_modalities.image import ImageModality, LPIPSConfig, PatchAdversaryConfig
+
+PRESETS = ("test", "demo", "small", "paper")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `ddmi recipes` lists."""
+
+    make: Callable[[str], Experiment]
+    summary: str
+    needs_data: bool = False
+    """Whether `--data PATH` must name the data."""
+
+
+def openmoji(preset: str) -> Experiment:
+    """OpenMoji drawings, rasterised at any size: the embedded image data set."""
+    return _images("openmoji", preset, source="openmoji")
+
+
+def image_folder(preset: str) -> Experiment:
+    """Images of a folder, mirrored at random; `--data` names the folder."""
+    return _images("images", preset, source="", flip=True)
+
+
+def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Experiment:
+    if preset == "paper":
+        return _paper_images(name, source, flip)
+    size = {"test": 16, "demo": 64, "small": 128}[preset]
+    modality = ImageModality(
+        source=source,
+        size=size,
+        target_sizes=(size, 2 * size),
+        target_weights=(0.5, 0.5),
+        crop={"test": 8, "demo": 32, "small": 64}[preset],
+        flip=flip,
+    )
+    if preset == "test":
+        return Experiment(
+            recipe=name,
+            preset=preset,
+            modality=modality,
+            vae=_vae(size, patch=1, width=8, multipliers=(1, 2), latent=4, basis=4, read_out=16, scales=2),
+            vae_training=TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32"),
+            diffusion=_diffusion(width=16, multipliers=(1, 2), steps=4),
+            diffusion_training=TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32"),
+        )
+    if preset == "demo":
+        return Experiment(
+            recipe=name,
+            preset=preset,
+            modality=modality,
+            vae=_vae(size, patch=2, width=32, multipliers=(1, 2, 4), latent=16, basis=16, read_out=64, scales=3),
+            vae_training=_training(steps=1000, batch_size=32, learning_rate=2e-3, sheet_every=500),
+            diffusion=_diffusion(width=96, multipliers=(1, 2), steps=50),
+            diffusion_training=_training(steps=1500, batch_size=64, learning_rate=5e-4, sheet_every=500),
+        )
+    return Experiment(
+        recipe=name,
+        preset=preset,
+        modality=modality,
+        vae=_vae(size, patch=2, width=64, multipliers=(1, 2, 4), latent=16, basis=32, read_out=128, scales=3),
+        vae_training=_training(steps=30_000, batch_size=64, learning_rate=5e-4, sheet_every=2000),
+        diffusion=_diffusion(width=128, multipliers=(1, 2, 4), steps=50),
+        diffusion_training=_training(steps=60_000, batch_size=128, learning_rate=3e-4, sheet_every=5000),
+    )
+
+
+def _training(*, steps: int, batch_size: int, learning_rate: float, sheet_every: int) -> TrainerConfig:
+    return TrainerConfig(
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup=min(200, steps // 10),
+        betas=(0.9, 0.99),
+        ema_decay=0.999 if steps > 5000 else 0.995,
+        save_every=max(100, steps // 10),
+        sheet_every=sheet_every,
+    )
+
+
+def _vae(
+    native: int, *, patch: int, width: int, multipliers: tuple[int, ...], latent: int, basis: int, read_out: int,
+    scales: int,
+) -> VAEConfig:  # fmt: skip
+    groups = 8
+    return VAEConfig(
+        encoder=EncoderConfig(patch=patch, width=width, multipliers=multipliers, blocks=1, groups=groups),
+        decoder=DecoderConfig(
+            channels=basis, scales=scales, width=width, multipliers=multipliers, blocks=1, groups=groups
+        ),
+        read_out=ReadOutConfig(width=read_out, native=native, layers=2),
+        latent_channels=latent,
+        kl_weight=1e-5,
+        kl_start=1e-5,
+    )
+
+
+def _diffusion(*, width: int, multipliers: tuple[int, ...], steps: int) -> DiffusionConfig:
+    return DiffusionConfig(
+        noise=NoiseConfig(prediction="v"),
+        denoiser=DenoiserConfig(
+            width=width,
+            multipliers=multipliers,
+            attention_factors=(1, 2, 4),
+            head_channels=min(32, width),
+            groups=16,
+            scale_shift=True,
+        ),  # fmt: skip
+        sampling_steps=steps,
+    )
+
+
+def _paper_images(name: str, source: str, flip: bool) -> Experiment:
+    """The paper's architecture and schedule for images of 256 x 256 (AFHQv2), on this recipe's data."""
+    # Weights of the reference are divided by the 65,536 pixels over which it sums its likelihood.
+    pixels = 256 * 256
+    optimizer = dict(betas=(0.9, 0.99), grad_clip=1.0, floor=1e-6)
+    return Experiment(
+        recipe=name,
+        preset="paper",
+        modality=ImageModality(
+            source=source,
+            size=256,
+            target_sizes=(256, 384, 512),
+            target_weights=(0.3, 0.3, 0.4),
+            crop=256,
+            flip=flip,
+        ),
+        vae=VAEConfig(
+            read_out=ReadOutConfig(native=256),
+            kl_weight=0.5 / pixels,
+            kl_start=1e-4 / pixels,
+            spectral_weight=0.1 / pixels,
+            spectral_start=5.0 / pixels,
+            perceptual=LPIPSConfig(),
+        ),
+        vae_training=TrainerConfig(
+            steps=50_000, batch_size=20, accumulate=5, learning_rate=1e-4, warmup=1250, ema_decay=0.0, **optimizer
+        ),
+        gan=AdversarialConfig(
+            adversary=PatchAdversaryConfig(),
+            training=TrainerConfig(
+                steps=50_000, batch_size=20, accumulate=5, learning_rate=5e-5, warmup=1250, ema_decay=0.0, **optimizer
+            ),
+            discriminator=OptimizerConfig(learning_rate=5e-5, warmup=1250, **optimizer),
+        ),
+        diffusion=DiffusionConfig(mixed=-6.0, whiten=False, cache=False),
+        diffusion_training=TrainerConfig(
+            steps=375_000,
+            batch_size=20,
+            accumulate=5,
+            learning_rate=1e-4,
+            schedule="constant",
+            warmup=0,
+            ema_decay=0.9999,
+            ema_every=10,
+        ),  # fmt: skip
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "openmoji": Recipe(openmoji, "OpenMoji drawings (embedded; CC BY-SA 4.0), true at every resolution"),
+    "images": Recipe(image_folder, "a folder of your images (--data PATH)", needs_data=True),
+}
+
+
+def make_experiment(recipe: str, preset: str, data: str | None = None) -> Experiment:
+    """The experiment of a recipe and preset; `data` replaces where its data come from."""
+    if recipe not in RECIPES:
+        near = difflib.get_close_matches(recipe, RECIPES, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(sorted(RECIPES))}"
+        raise ValueError(f"unknown recipe {recipe!r}; {hint} (`ddmi recipes` lists them)")
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r} of {recipe!r}; choose one of {', '.join(PRESETS)}")
+    entry = RECIPES[recipe]
+    if entry.needs_data and data is None:
+        raise ValueError(f"recipe {recipe!r} has no data of its own; name them with --data PATH")
+    experiment = entry.make(preset)
+    return experiment if data is None else replace(experiment, modality=experiment.modality.with_data(data))

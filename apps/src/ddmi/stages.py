@@ -1,0 +1,226 @@
+"""The stages of a run: autoencoder, autoencoder against a discriminator, latent diffusion."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from torch import nn
+
+from ddmi.experiment import Experiment
+from ddmi.pipeline import DDMI, VAE
+from ddmi.serialization import to_json
+from ddmi.weights import load_weights
+from ddmi_diffusion import (
+    DiffusionObjective,
+    LatentBatch,
+    LatentCache,
+    LatentSpace,
+    Planes,
+    StepRandom,
+    Trainer,
+    TrainerConfig,
+    latest_checkpoint,
+)
+from ddmi_vae import D2CVAE, Posterior, VAEObjective
+
+Say = Callable[[str], None]
+STAGES = ("vae", "vae-gan", "diffusion")
+_ENCODED_AT_ONCE = 128
+
+
+class Run:
+    """An experiment and the directory that holds all it makes.
+
+    RUN/config.json, vae.safetensors, denoiser.safetensors, latent_space.safetensors: the model (see `DDMI`).
+    RUN/vae, RUN/vae-gan, RUN/diffusion: checkpoints, metrics.jsonl and sheets of each stage.
+    RUN/latents: cached moments.
+    """
+
+    def __init__(self, experiment: Experiment, directory: Path, say: Say = print) -> None:
+        self.experiment = experiment
+        self.directory = directory
+        self._say = say
+        self.state = PartialState(cpu=experiment.vae_training.device == "cpu")
+
+    def say(self, text: str) -> None:
+        if self.state.is_main_process:
+            self._say(text)
+
+    def train(self, stages: tuple[str, ...], resume: bool) -> None:
+        """Trains the stages in order.  With `resume`, finished ones are left as they are."""
+        for stage in stages:
+            {"vae": self.vae, "vae-gan": self.vae_gan, "diffusion": self.diffusion}[stage](resume)
+
+    # --- stage 1 -----------------------------------------------------------------------------------------------
+
+    def vae(self, resume: bool) -> None:
+        """Stage 1."""
+        config = self.experiment.vae_training
+        vae = self._new_vae(config.seed)
+        self.say(f"stage vae: {_millions(vae)} parameters, {config.steps} steps of {config.batch_size}")
+        trainer = self._vae_trainer(vae, config, "vae", adversary=None, judge=None)
+        trainer.fit(self._resumes("vae", resume))
+        self._save_vae(trainer, vae)
+
+    def vae_gan(self, resume: bool) -> None:
+        """Stage 1 continued from the weights of the first run, against a discriminator."""
+        gan = self.experiment.gan
+        if gan is None:
+            raise ValueError(
+                f"recipe {self.experiment.recipe!r}, preset {self.experiment.preset!r} has no stage vae-gan; "
+                "choose --stage vae, diffusion or all"
+            )
+        vae = self._new_vae(gan.training.seed)
+        load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage goes on from its weights")
+        adversary, judge = gan.adversary.build()
+        self.say(f"stage vae-gan: {gan.training.steps} steps of {gan.training.batch_size}")
+        trainer = self._vae_trainer(vae, gan.training, "vae-gan", adversary=adversary, judge=judge)
+        trainer.fit(self._resumes("vae-gan", resume))
+        self._save_vae(trainer, vae)
+
+    def _new_vae(self, seed: int) -> D2CVAE:
+        torch.manual_seed(seed)
+        return self.experiment.vae.build(self.experiment.modality.layout)
+
+    def _vae_trainer(self, vae: D2CVAE, config: TrainerConfig, stage: str, adversary: Any, judge: Any) -> Trainer:
+        modality, settings = self.experiment.modality, self.experiment.vae
+        objective = VAEObjective(
+            vae,
+            predict=modality.predict,
+            nll=modality.nll,
+            kl_weight=settings.kl_schedule(config.steps),
+            perceptual=settings.perceptual.build() if settings.perceptual else None,
+            adversary=adversary,
+            spectral_weight=settings.spectral_schedule(config.steps),
+        )
+        with self.state.main_process_first():  # the first process builds what is cached on disk
+            data, held_out = modality.dataset("train"), modality.dataset("test")
+        self.say(f"data: {len(data)} training items, {len(held_out)} held out")
+        shown = [held_out[i * len(held_out) // 16] for i in range(min(16, len(held_out)))]
+
+        def sheet(step: int, trained: nn.Module) -> None:
+            device = next(trained.parameters()).device
+            inputs = tuple(plane.to(device) for plane in modality.inputs(shown))
+            made = modality.render(DDMI(self.experiment, vae).reconstruct(inputs), modality.View())
+            made.save_sheet(self.directory / stage / "sheets" / f"{step:08d}.png")
+
+        return Trainer(
+            objective,
+            data,
+            modality.collate,
+            config,
+            self.directory / stage,
+            discriminator=judge,
+            discriminator_config=self.experiment.gan.discriminator if judge and self.experiment.gan else None,
+            on_sheet=sheet,
+        )
+
+    def _save_vae(self, trainer: Trainer, vae: D2CVAE) -> None:
+        trainer.load_average()
+        if self.state.is_main_process:
+            DDMI(self.experiment, vae.cpu()).save_pretrained(self.directory)
+            self.say(f"saved {self.directory / VAE}")
+        self.state.wait_for_everyone()
+
+    # --- stage 2 -----------------------------------------------------------------------------------------------
+
+    def diffusion(self, resume: bool) -> None:
+        """Stage 2, on the moments of the frozen stage 1."""
+        settings, config, modality = (
+            self.experiment.diffusion,
+            self.experiment.diffusion_training,
+            self.experiment.modality,
+        )
+        vae = self._new_vae(config.seed)
+        load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage models its latents")
+        vae = vae.eval().requires_grad_(False).to(self.state.device)
+        with self.state.main_process_first():
+            data: Any = modality.dataset("train")
+            moments: Any = None
+            if settings.cache:
+                data, collate = self._cached_moments(vae, data), LatentCache.collate
+                statistics: Any = data.moments()
+                collate = data.collate
+            else:
+                statistics, collate = self._encode(vae, data, 0), modality.collate
+                moments = _Encoder(vae)
+        space = LatentSpace.fit(statistics, settings.packing)
+        if not settings.whiten:
+            space = LatentSpace.identity(space.plane_shapes, settings.packing)
+        torch.manual_seed(config.seed)
+        diffusion = settings.build(space.plane_shapes, space.shape)
+        self.say(
+            f"stage diffusion: {_millions(diffusion)} parameters, latent {space.shape}, "
+            f"{config.steps} steps of {config.batch_size}"
+        )
+        model = DDMI(self.experiment, vae, space, diffusion)
+
+        def sheet(step: int, trained: nn.Module) -> None:
+            made = modality.render(model.sample(16, seed=0, steps=min(20, settings.sampling_steps)), modality.View())
+            made.save_sheet(self.directory / "diffusion" / "sheets" / f"{step:08d}.png")
+
+        objective = DiffusionObjective(diffusion, space, moments=moments)
+        trainer = Trainer(objective, data, collate, config, self.directory / "diffusion", on_sheet=sheet)
+        trainer.fit(self._resumes("diffusion", resume))
+        trainer.load_average()
+        if self.state.is_main_process:
+            DDMI(self.experiment, vae.cpu(), space, diffusion.cpu()).save_pretrained(self.directory)
+            self.say(f"saved {self.directory}: generate with `ddmi sample {self.directory}`")
+        self.state.wait_for_everyone()
+
+    def _cached_moments(self, vae: D2CVAE, data: Any) -> LatentCache:
+        """The cache of this autoencoder's moments, made where it is missing."""
+        views = self.experiment.diffusion.cache_views
+        key = hashlib.sha256((self.directory / VAE).read_bytes())
+        key.update(json.dumps([to_json(self.experiment.modality), views, len(data)], sort_keys=True).encode())
+        path = self.directory / "latents" / "train.npy"
+        if not LatentCache.valid(path, key.hexdigest()):
+            self.say(f"encoding {views * len(data)} items to {path}")
+            batches = (batch for view in range(views) for batch in self._encode(vae, data, view))
+            LatentCache.build(path, key.hexdigest(), views * len(data), batches)
+        return LatentCache(path, key.hexdigest())
+
+    @torch.no_grad()
+    def _encode(self, vae: D2CVAE, data: Any, view: int) -> Iterator[tuple[Planes, Planes]]:
+        """Moments of all items, in order.  View 0 is the data as they are, others are augmented."""
+        modality = self.experiment.modality
+        device = next(vae.parameters()).device
+        for start in range(0, len(data), _ENCODED_AT_ONCE):
+            positions = range(start, min(start + _ENCODED_AT_ONCE, len(data)))
+            items = [data[i] for i in positions]
+            rng = StepRandom(self.experiment.diffusion_training.seed, view, positions)
+            inputs = modality.inputs(items) if view == 0 else modality.collate(items, rng).inputs
+            posterior: Posterior = vae.encode(tuple(plane.to(device) for plane in inputs))
+            yield posterior.mean, posterior.std
+
+    def _resumes(self, stage: str, resume: bool) -> bool:
+        """`--resume` of a run that never reached this stage starts it."""
+        return resume and latest_checkpoint(self.directory / stage / "checkpoints") is not None
+
+    def remove_training_state(self) -> None:
+        """Deletes checkpoints and cached latents; the model stays."""
+        for name in (*STAGES, "latents"):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+
+
+class _Encoder:
+    """Moments of a batch by the frozen autoencoder, which is not part of the objective that is trained and saved."""
+
+    def __init__(self, vae: D2CVAE) -> None:
+        self.vae = vae
+
+    @torch.no_grad()
+    def __call__(self, batch: Any) -> LatentBatch:
+        posterior = self.vae.encode(batch.inputs)
+        return LatentBatch(posterior.mean, posterior.std)
+
+
+def _millions(module: nn.Module) -> str:
+    return f"{sum(p.numel() for p in module.parameters()) / 1e6:.1f} M"

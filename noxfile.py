@@ -1,0 +1,104 @@
+"""Development sessions.  `uvx nox -l` lists them; arguments after `--` are passed on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).parent
+PACKAGES = {
+    p.name: p for p in (*sorted((ROOT / "packages").iterdir()), ROOT / "apps") if (p / "pyproject.toml").exists()
+}
+PACKAGES["ddmi"] = PACKAGES.pop("apps")
+LIBRARIES = [name for name in PACKAGES if name != "ddmi"]
+
+
+def run(session: nox.Session, *command: str, groups: tuple[str, ...] = ()) -> None:
+    """A command in the workspace's own environment (.venv), which is first brought in line with uv.lock."""
+    flags = [flag for group in groups for flag in ("--group", group)]
+    session.run("uv", "run", "--locked", "--all-packages", "--all-extras", *flags, *command, external=True)
+
+
+def ddmi(session: nox.Session, *arguments: str) -> None:
+    run(session, "ddmi", *arguments)
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """Train both stages on OpenMoji, generate, and draw pictures: runs/demo (about 10 minutes on 2 cores)."""
+    ddmi(session, "train", "openmoji", "--preset", "demo", "--run", "runs/demo", *session.posargs)
+    ddmi(session, "report", "runs/demo")
+
+
+@nox.session(name="train-image", venv_backend="none")
+def train_image(session: nox.Session) -> None:
+    """Train on images: `nox -s train-image -- openmoji --preset small`, or `-- images --data FOLDER`."""
+    ddmi(session, "train", *(session.posargs or ["openmoji"]))
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """All tests of all packages, in the workspace's environment."""
+    run(session, "pytest", *session.posargs, groups=("test",))
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """ruff (check and format) and codespell."""
+    run(session, "ruff", "check", ".", groups=("lint",))
+    run(session, "ruff", "format", "--check", ".", groups=("lint",))
+    run(session, "codespell", groups=("lint",))
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """mypy --strict on every package."""
+    sources = [str(path.relative_to(ROOT) / "src") for path in PACKAGES.values()]
+    run(session, "mypy", *(session.posargs or sources), groups=("types",))
+
+
+@nox.session
+@nox.parametrize("name", LIBRARIES, ids=LIBRARIES)
+def package(session: nox.Session, name: str) -> None:
+    """One package alone: its wheel and declared dependencies in an empty environment, its own tests run there."""
+    dist = Path(session.create_tmp())
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("uv", "build", "-q", "--all-packages", "--wheel", "--no-sources", "-o", str(dist), external=True)
+    (wheel,) = dist.glob(f"{name.replace('-', '_')}-*.whl")
+    extras = "[image]" if name == "ddmi-modalities" else ""
+    test_tools = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]["test"]
+    session.install("--find-links", str(dist), f"{wheel}{extras}", *test_tools)
+    module = name.replace("-", "_")
+    session.run("python", "-I", "-c", f"import {module}; print({module}.__file__)")
+    session.run("pytest", "-c", "pyproject.toml", str(PACKAGES[name].relative_to(ROOT) / "tests"), *session.posargs)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """All tests with the lowest versions that the packages say they take (slow: installs another torch)."""
+    session.run_install(
+        "uv", "sync", "-q", "--all-packages", "--all-extras", "--group", "test", "--resolution", "lowest-direct",
+        "--no-sources-package", "none", external=True, env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+    )  # fmt: skip
+    session.run("pytest", "-m", "not wheels", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheels and sdists of all packages in dist/, with their metadata checked."""
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.run("uv", "build", "-q", "--all-packages", "--no-sources", "-o", "dist", external=True)
+    session.install("twine")
+    session.run("twine", "check", "--strict", *map(str, sorted((ROOT / "dist").glob("ddmi*"))))
+
+
+@nox.session(venv_backend="none")
+def release(session: nox.Session) -> None:
+    """Release one package: `nox -s release -- ddmi-fields 0.2.0` bumps, writes the changelog and bounds, builds, tags."""
+    run(session, "python", "release.py", *session.posargs)

@@ -1,0 +1,51 @@
+"""Latent diffusion over planes, and a trainer that resumes bit for bit."""
+
+from ddmi_diffusion.atomic_files import CheckpointError, atomic_write_text, save_tensors
+from ddmi_diffusion.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.data_order import DataOrder
+from ddmi_diffusion.diffusion import Denoiser, Guidance, LatentDiffusion
+from ddmi_diffusion.ema import ExponentialMovingAverage
+from ddmi_diffusion.interruption import TrainingInterrupted
+from ddmi_diffusion.latent_cache import LatentCache
+from ddmi_diffusion.latent_objective import DiffusionObjective, LatentBatch
+from ddmi_diffusion.latent_space import LatentSpace, Planes, split_planes
+from ddmi_diffusion.noise import NoiseConfig
+from ddmi_diffusion.objective import Objective
+from ddmi_diffusion.randomness import StepRandom, seeded_normal
+from ddmi_diffusion.schedulers import make_scheduler
+from ddmi_diffusion.trainer import NonFiniteLossError, Trainer
+from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
+from ddmi_diffusion.unet import PlaneUNet
+
+__all__ = [
+    "CheckpointError",
+    "Conditioning",
+    "DataOrder",
+    "Denoiser",
+    "DiffusionObjective",
+    "ExponentialMovingAverage",
+    "Guidance",
+    "LatentBatch",
+    "LatentCache",
+    "LatentDiffusion",
+    "LatentSpace",
+    "NoiseConfig",
+    "NonFiniteLossError",
+    "Objective",
+    "OptimizerConfig",
+    "PlaneUNet",
+    "Planes",
+    "StepRandom",
+    "Trainer",
+    "TrainerConfig",
+    "TrainingInterrupted",
+    "atomic_write_text",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "make_scheduler",
+    "save_checkpoint",
+    "save_tensors",
+    "seeded_normal",
+    "split_planes",
+]

@@ -1,0 +1,63 @@
+"""What a denoiser is conditioned on: a masked token sequence per item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Tokens for cross-attention and which of them count. The null condition (an encoded empty prompt) is data."""
+
+    tokens: Float[Tensor, "batch n d"]
+    mask: Bool[Tensor, "batch n"]
+
+    def __post_init__(self) -> None:
+        if self.tokens.ndim != 3 or self.mask.shape != self.tokens.shape[:2] or self.mask.dtype != torch.bool:
+            raise ValueError(
+                f"Conditioning: tokens (batch, n, d) with a boolean mask (batch, n); got {tuple(self.tokens.shape)} "
+                f"and {self.mask.dtype} {tuple(self.mask.shape)}"
+            )
+        if not bool(self.mask.any(dim=1).all()):
+            raise ValueError("Conditioning: an item has no unmasked token; encode the empty prompt instead")
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+    def to(self, device: torch.device | str) -> Conditioning:
+        return Conditioning(self.tokens.to(device), self.mask.to(device))
+
+    def expand(self, count: int) -> Conditioning:
+        """The same condition for `count` items, from a batch of one."""
+        if len(self) == count:
+            return self
+        if len(self) != 1:
+            raise ValueError(f"Conditioning: {len(self)} conditions for {count} items; give one, or one an item")
+        return Conditioning(self.tokens.expand(count, -1, -1), self.mask.expand(count, -1))
+
+    @staticmethod
+    def _pad(condition: Conditioning, length: int) -> Conditioning:
+        extra = length - condition.tokens.shape[1]
+        return Conditioning(
+            torch.nn.functional.pad(condition.tokens, (0, 0, 0, extra)),
+            torch.nn.functional.pad(condition.mask, (0, extra)),
+        )
+
+    @staticmethod
+    def cat(first: Conditioning, second: Conditioning) -> Conditioning:
+        """Batch concatenation; the shorter sequence is padded with masked tokens."""
+        length = max(first.tokens.shape[1], second.tokens.shape[1])
+        a, b = Conditioning._pad(first, length), Conditioning._pad(second, length)
+        return Conditioning(torch.cat((a.tokens, b.tokens)), torch.cat((a.mask, b.mask)))
+
+    def where(self, keep: Bool[Tensor, " batch"], other: Conditioning) -> Conditioning:
+        """This condition where `keep`, else `other` (prompt dropout)."""
+        length = max(self.tokens.shape[1], other.tokens.shape[1])
+        a, b = Conditioning._pad(self, length), Conditioning._pad(other.expand(len(self)), length)
+        return Conditioning(
+            torch.where(keep[:, None, None], a.tokens, b.tokens), torch.where(keep[:, None], a.mask, b.mask)
+        )

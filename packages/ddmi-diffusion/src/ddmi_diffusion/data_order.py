@@ -1,0 +1,126 @@
+"""Which item of the data set stands where in which batch: a function of the step, so a run resumes anywhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ddmi_diffusion.randomness import StepRandom, mix_seed
+
+_ORDER = 5  # kind of stream, beside those of randomness.py
+DATA_STREAM = 0
+"""`StepRandom` stream of collate; the trainer's objectives use others, so noise never repeats the augmentation."""
+
+Collate = Callable[[list[Any], StepRandom], Any]
+
+
+@runtime_checkable
+class Items(Sized, Protocol):
+    """A map-style data set: a length and items by index."""
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class DataOrder:
+    """Every epoch visits every item once, in an order of its own; a batch may span the end of an epoch."""
+
+    def __init__(self, length: int, batch_size: int, seed: int) -> None:
+        """`length` items, `batch_size` of them in a step of the whole run. Raises ValueError where either is < 1."""
+        if length < 1:
+            raise ValueError("DataOrder: the data set is empty; check the path and the split it was built from")
+        if batch_size < 1:
+            raise ValueError(f"DataOrder: batch_size must be at least 1, got {batch_size}")
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self._permutations: dict[int, np.ndarray[Any, np.dtype[np.int64]]] = {}
+
+    def indices(self, step: int, positions: Sequence[int]) -> list[int]:
+        """The items at these positions of the global batch of `step`."""
+        result = []
+        for position in positions:
+            epoch, place = divmod(step * self.batch_size + position, self.length)
+            result.append(int(self._permutation(epoch)[place]))
+        return result
+
+    def _permutation(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        if epoch not in self._permutations:
+            while len(self._permutations) > 1:  # a batch straddles two epochs at most, unless the data set is tiny
+                self._permutations.pop(next(iter(self._permutations)))
+            generator = np.random.default_rng(mix_seed(_ORDER, self.seed, epoch))
+            self._permutations[epoch] = generator.permutation(self.length)
+        return self._permutations[epoch]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchShare:
+    """Which positions of the global batch a process handles, and in how many micro-batches."""
+
+    batch_size: int
+    """Items of a step, over all processes and micro-batches."""
+    accumulate: int = 1
+    """Micro-batches of a step in each process."""
+    processes: int = 1
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        parts = self.accumulate * self.processes
+        if self.batch_size < 1 or self.batch_size % parts:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be split evenly over {self.processes} process(es) x "
+                f"{self.accumulate} accumulation step(s); make it a multiple of {parts}"
+            )
+
+    def positions(self, micro: int) -> range:
+        """Positions of micro-batch `micro` of this process: contiguous, and disjoint from all others of the step."""
+        size = self.batch_size // (self.accumulate * self.processes)
+        start = (micro * self.processes + self.rank) * size
+        return range(start, start + size)
+
+
+class StepLoader(Dataset[Any]):
+    """The micro-batches of one process as a map-style data set: number k is micro-batch k % accumulate of step
+    k // accumulate. Being indexed by the step, it starts anywhere and needs no state of its own."""
+
+    def __init__(self, dataset: Items, collate: Collate, share: BatchShare, seed: int) -> None:
+        """Raises ValueError for an empty data set."""
+        self.dataset, self.collate, self.share, self.seed = dataset, collate, share, seed
+        self.order = DataOrder(len(dataset), share.batch_size, seed)
+
+    def __getitem__(self, k: int) -> Any:
+        step, micro = divmod(k, self.share.accumulate)
+        positions = self.share.positions(micro)
+        items = [self.dataset[i] for i in self.order.indices(step, positions)]
+        return self.collate(items, StepRandom(self.seed, step, positions, stream=DATA_STREAM))
+
+    def loader(self, start: int, stop: int, num_workers: int = 0) -> DataLoader[Any]:
+        """Batches of steps [start, stop), in order, prepared by `num_workers` processes (0: this one)."""
+        return DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(start * self.share.accumulate, stop * self.share.accumulate),
+            num_workers=num_workers,
+            worker_init_fn=_leave_signals_to_parent,
+            generator=torch.Generator().manual_seed(0),  # else making the iterator would draw from the global one
+        )
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ctrl-C and batch systems signal every process of a run. Workers must outlive that, for the parent finishes its
+    step before it stops; but they must obey the SIGTERM by which the parent itself ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # tells the sender; not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_only_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey_only_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

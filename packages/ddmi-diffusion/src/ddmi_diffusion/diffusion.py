@@ -1,0 +1,150 @@
+"""`LatentDiffusion`: a denoiser, its noise process, its loss (eq. 10) and its sampling, on packed latents."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.noise import NoiseConfig
+from ddmi_diffusion.randomness import sampling_generators, seeded_normal
+from ddmi_diffusion.schedulers import SamplerName, check_scheduler, make_scheduler
+
+Packed = Float[Tensor, "batch *packed"]
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """`denoiser(z, t, cond)`: the prediction at noisy latents and times in [0, 1000)."""
+
+    def __call__(self, z: Tensor, t: Tensor, cond: Conditioning | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """Classifier-free guidance `eps~ = eps(null) + w (eps(cond) - eps(null))`, at times within [start, stop) of T."""
+
+    weight: float = 1.0
+    null: Conditioning | None = None
+    start: float = 0.0
+    stop: float = 1.0
+
+    def active(self, t: float, steps: int) -> bool:
+        return self.weight != 1.0 and self.null is not None and self.start <= t / steps < self.stop
+
+
+class LatentDiffusion(nn.Module):
+    """Diffusion over packed latents (`LatentSpace.pack`).
+
+    Args:
+        denoiser: the network.
+        noise: the noise process and what the network predicts.
+        shape: of one packed latent, without the batch.
+        mixed: mixed prediction of LSGM, `eps = (1 - s) sigma_t z_t + s net`, s = sigmoid(m), with one learned m a
+            channel that starts at `mixed`; None turns it off. For prediction "eps" only.
+        min_snr: gamma of the min-SNR loss weight, or None.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        noise: NoiseConfig,
+        shape: tuple[int, ...],
+        *,
+        mixed: float | None = None,
+        min_snr: float | None = None,
+    ) -> None:
+        super().__init__()
+        if mixed is not None and noise.prediction != "eps":
+            raise ValueError(f"LatentDiffusion: mixed prediction mixes eps, not {noise.prediction!r}; pass mixed=None")
+        self.denoiser = denoiser
+        self.noise = noise
+        self.shape = tuple(shape)
+        self.min_snr = min_snr
+        self.mixing = nn.Parameter(torch.full((shape[0],), mixed)) if mixed is not None else None
+
+    def predict(self, z_t: Packed, t: Float[Tensor, " batch"], cond: Conditioning | None = None) -> Packed:
+        """The prediction (mixed where asked), in float32."""
+        output = self.denoiser(z_t, t, cond).float()
+        if self.mixing is None:
+            return output
+        s = torch.sigmoid(self.mixing).reshape(-1, *[1] * (z_t.ndim - 2))
+        _, sigma = self.noise.coefficients(t, z_t)
+        return (1 - s) * sigma * z_t + s * output
+
+    def loss(
+        self,
+        z: Packed,
+        noise: Packed,
+        t: Float[Tensor, " batch"],
+        cond: Conditioning | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """Mean squared error of the prediction over elements, item by item (eq. 10), min-SNR weighted where asked."""
+        if tuple(z.shape[1:]) != self.shape:
+            raise ValueError(f"LatentDiffusion: made for packed latents {self.shape}, got {tuple(z.shape[1:])}")
+        prediction = self.predict(self.noise.add_noise(z, noise, t), t, cond)
+        error = (prediction - self.noise.target(z, noise, t)).square().flatten(1).mean(1)
+        return error if self.min_snr is None else error * self.noise.min_snr_weight(t, self.min_snr)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        steps: int = 50,
+        sampler: SamplerName | Any = "ddim",
+        cond: Conditioning | None = None,
+        guidance: Guidance | None = None,
+        initial: Packed | None = None,
+        progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
+    ) -> Packed:
+        """`count` packed latents by the reverse process.
+
+        Args:
+            seed, start: sample i is a function of (seed, start + i) only, whatever the batch.
+            steps: of the sampler.
+            sampler: a name (see `make_scheduler`), or a diffusers scheduler that fits the noise config.
+            cond: one condition, or one an item.
+            guidance: classifier-free guidance; both branches go through the network in one batch.
+            initial: z_T instead of seeded noise.
+            progress: wraps the time steps, such as `tqdm.tqdm`.
+        """
+        if count < 0 or steps < 1:
+            raise ValueError(f"sample: count must be >= 0 and steps >= 1, got {count} and {steps}")
+        device = next(self.parameters()).device
+        scheduler = make_scheduler(sampler, self.noise) if isinstance(sampler, str) else sampler
+        check_scheduler(scheduler, self.noise)
+        scheduler.set_timesteps(steps)
+        indices = range(start, start + count)
+        z = (initial if initial is not None else seeded_normal(seed, list(indices), *self.shape)).to(device)
+        if count == 0:
+            return z
+        cond = cond.expand(count).to(device) if cond is not None else None
+        options = {}
+        if "generator" in inspect.signature(scheduler.step).parameters:
+            # Stochastic samplers draw step by step: one stream an item keeps sample i a function of (seed, i).
+            options["generator"] = sampling_generators(seed, list(indices))
+        timesteps = list(scheduler.timesteps)
+        for t in progress(timesteps) if progress else timesteps:
+            model_input = scheduler.scale_model_input(z, t) if hasattr(scheduler, "scale_model_input") else z
+            z = scheduler.step(self._guided(model_input, float(t), cond, guidance), t, z, **options, return_dict=False)[
+                0
+            ]
+        return z
+
+    def _guided(self, z: Packed, t: float, cond: Conditioning | None, guidance: Guidance | None) -> Packed:
+        times = torch.full((z.shape[0],), t, device=z.device)
+        if cond is None or guidance is None or not guidance.active(t, self.noise.steps):
+            return self.predict(z, times, cond)
+        assert guidance.null is not None
+        both = Conditioning.cat(cond, guidance.null.to(z.device).expand(len(cond)))
+        with_cond, without = self.predict(z.repeat(2, *[1] * (z.ndim - 1)), times.repeat(2), both).chunk(2)
+        return without + guidance.weight * (with_cond - without)

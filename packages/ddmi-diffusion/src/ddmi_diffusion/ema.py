@@ -1,0 +1,85 @@
+"""Exponential moving average of a module's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class ExponentialMovingAverage:
+    """A float32 average of the trainable parameters and floating-point buffers of a module.
+
+    Frozen parameters do not move, so they are neither averaged nor stored.
+    """
+
+    def __init__(self, module: nn.Module, decay: float = 0.999, every: int = 1) -> None:
+        """Starts from the module's present weights. `every`: steps between two updates.
+
+        Raises ValueError for a decay outside [0, 1) or `every` < 1.
+        """
+        if not 0 <= decay < 1:
+            raise ValueError(f"ExponentialMovingAverage: decay must lie in [0, 1), got {decay}; 0.999 is usual")
+        if every < 1:
+            raise ValueError(f"ExponentialMovingAverage: every must be at least 1 step, got {every}")
+        self.decay, self.every = decay, every
+        self._source = _averaged(module)
+        self._average = {k: v.detach().to(torch.float32, copy=True) for k, v in self._source.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take the weights in after `step` steps have been done; does nothing unless `every` divides `step`.
+
+        The n-th update has decay min(decay, (1 + n) / (10 + n)): the average forgets the initial weights quickly.
+        """
+        if step % self.every:
+            return
+        n = step // self.every
+        decay = min(self.decay, (1 + n) / (10 + n))
+        for name, average in self._average.items():
+            average.lerp_(self._source[name].to(torch.float32), 1 - decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averages by the names they have in the module. Not copies."""
+        return dict(self._average)
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over saved averages. Raises ValueError where names or shapes differ, before anything is changed."""
+        for name in sorted(self._average.keys() | state.keys()):
+            here = tuple(self._average[name].shape) if name in self._average else "absent"
+            there = tuple(state[name].shape) if name in state else "absent"
+            if here != there:
+                raise ValueError(
+                    f"loading a moving average: {name!r} is {there} in the saved state and {here} in this module; "
+                    "build the module with the settings it was saved with"
+                )
+        for name, average in self._average.items():
+            average.copy_(state[name])
+
+    @torch.no_grad()
+    def copy_to(self, module: nn.Module) -> None:
+        """Overwrite the weights of a module of the same structure with the averages."""
+        targets = _averaged(module)
+        for name, average in self._average.items():
+            targets[name].copy_(average)
+
+    @contextmanager
+    def applied(self, module: nn.Module) -> Iterator[None]:
+        """Within the block `module` holds the averages; afterwards it has its own weights again."""
+        own = {name: tensor.detach().clone() for name, tensor in _averaged(module).items()}
+        self.copy_to(module)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, tensor in _averaged(module).items():
+                    tensor.copy_(own[name])
+
+
+def _averaged(module: nn.Module) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    tensors.update((name, b) for name, b in module.named_buffers() if b.is_floating_point())
+    return tensors

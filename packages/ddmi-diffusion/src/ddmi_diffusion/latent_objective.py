@@ -1,0 +1,66 @@
+"""Stage 2: the diffusion objective over latents that are encoded afresh or read from cached moments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.diffusion import LatentDiffusion
+from ddmi_diffusion.latent_space import LatentSpace
+from ddmi_diffusion.objective import Objective
+from ddmi_diffusion.randomness import StepRandom
+
+Planes = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Posterior moments of a batch: planes of means and of standard deviations, and a condition per item."""
+
+    mean: Planes
+    std: Planes
+    cond: Conditioning | None = None
+
+
+class DiffusionObjective(Objective):
+    """Eq. (10) on z ~ N(mean, std^2), sampled afresh each step, whitened and packed.
+
+    Args:
+        diffusion: what is trained.
+        space: whitening and packing.
+        moments: turns a batch of the data set into a `LatentBatch`; the identity for cached moments.
+        null: the null condition, given to a fraction `dropout` of the items (classifier-free guidance).
+    """
+
+    def __init__(
+        self,
+        diffusion: LatentDiffusion,
+        space: LatentSpace,
+        *,
+        moments: Callable[[Any], LatentBatch] | None = None,
+        null: Conditioning | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.diffusion = diffusion
+        self.space = space
+        self.moments = moments
+        self.null, self.dropout = null, dropout
+
+    def forward(self, batch: Any, *, step: int, rng: StepRandom) -> dict[str, Any]:
+        latents: LatentBatch = batch if self.moments is None else self.moments(batch)
+        planes = tuple(
+            mean + std * rng.normal(*mean.shape[1:]).to(mean)
+            for mean, std in zip(latents.mean, latents.std, strict=True)
+        )
+        z = self.space.pack(planes)
+        times = self.diffusion.noise.sample_times(rng.uniform()).to(z.device)
+        noise = rng.normal(*z.shape[1:]).to(z)
+        cond = latents.cond
+        if cond is not None and self.null is not None and self.dropout > 0:
+            cond = cond.where(rng.uniform().to(z.device) >= self.dropout, self.null.to(z.device))
+        return {"loss": self.diffusion.loss(z, noise, times, cond).mean()}

@@ -1,0 +1,115 @@
+"""Noise processes and what a denoiser predicts: eps, v, x0 (variance preserving) and flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Prediction = Literal["eps", "v", "x0", "flow"]
+
+
+def _per_item(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like).reshape(-1, *[1] * (like.ndim - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """`z_t = alpha_t z_0 + sigma_t eps`.
+
+    Variance preserving ("eps", "v", "x0"): alpha^2 + sigma^2 = 1 with abar = prod(1 - beta),
+    beta = linspace(sqrt(beta_start), sqrt(beta_end), T)^2, as in latent diffusion.
+    Flow: alpha = 1 - sigma, sigma = t / T, and the target is dz/dsigma = eps - z_0.
+    Times are in [0, T) everywhere.
+    """
+
+    prediction: Prediction = "eps"
+    steps: int = 1000
+    """T."""
+    beta_start: float = 0.0015
+    beta_end: float = 0.0195
+
+    def __post_init__(self) -> None:
+        if self.prediction not in ("eps", "v", "x0", "flow"):
+            raise ValueError(f"NoiseConfig: prediction must be 'eps', 'v', 'x0' or 'flow', got {self.prediction!r}")
+        if self.steps < 1 or not 0 < self.beta_start <= self.beta_end < 1:
+            raise ValueError(
+                f"NoiseConfig: need steps >= 1 and 0 < beta_start <= beta_end < 1, got {self.steps}, "
+                f"{self.beta_start}, {self.beta_end}"
+            )
+
+    @cached_property
+    def betas(self) -> Float[Tensor, " step"]:
+        """float64."""
+        return torch.linspace(self.beta_start**0.5, self.beta_end**0.5, self.steps, dtype=torch.float64) ** 2
+
+    @cached_property
+    def alphas_cumprod(self) -> Float[Tensor, " step"]:
+        """abar_t, float64."""
+        return torch.cumprod(1.0 - self.betas, dim=0)
+
+    def coefficients(self, t: Float[Tensor, " batch"], like: Tensor) -> tuple[Tensor, Tensor]:
+        """(alpha_t, sigma_t), broadcastable over `like`."""
+        if self.prediction == "flow":
+            sigma = t.double().cpu() / self.steps
+            return _per_item(1.0 - sigma, like), _per_item(sigma, like)
+        abar = self.alphas_cumprod[t.long().cpu()]
+        return _per_item(abar.sqrt(), like), _per_item((1.0 - abar).sqrt(), like)
+
+    def sample_times(self, uniform: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """Training times from uniform numbers in [0, 1): whole steps, or continuous ones for flow."""
+        times = uniform.double() * self.steps
+        return times.float() if self.prediction == "flow" else times.floor().float()
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        alpha, sigma = self.coefficients(t, z)
+        return alpha * z + sigma * noise
+
+    def target(self, z: Tensor, noise: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """What the denoiser is to predict: eps, v = alpha eps - sigma z, z_0, or eps - z_0."""
+        if self.prediction == "eps":
+            return noise
+        if self.prediction == "x0":
+            return z
+        if self.prediction == "flow":
+            return noise - z
+        alpha, sigma = self.coefficients(t, z)
+        return alpha * noise - sigma * z
+
+    def to_x0(self, prediction: Tensor, z_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The clean latent that a prediction at z_t implies."""
+        alpha, sigma = self.coefficients(t, z_t)
+        if self.prediction == "eps":
+            return (z_t - sigma * prediction) / alpha
+        if self.prediction == "v":
+            return alpha * z_t - sigma * prediction
+        return prediction if self.prediction == "x0" else z_t - sigma * prediction
+
+    def to_eps(self, prediction: Tensor, z_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The noise that a prediction at z_t implies."""
+        alpha, sigma = self.coefficients(t, z_t)
+        if self.prediction == "eps":
+            return prediction
+        if self.prediction == "v":
+            return alpha * prediction + sigma * z_t
+        return (z_t - alpha * prediction) / sigma if self.prediction == "x0" else z_t + alpha * prediction
+
+    def min_snr_weight(self, t: Float[Tensor, " batch"], gamma: float) -> Float[Tensor, " batch"]:
+        """Min-SNR-gamma weight of the squared error of the prediction (Hang et al. 2023).
+
+        `min(snr, gamma)` in x0 space is `/ snr` for eps, `/ (snr + 1)` for v, and `alpha^2 / (...)` alike for flow.
+        """
+        alpha, sigma = self.coefficients(t, t.double())
+        snr = alpha.square() / sigma.square().clamp_min(1e-12)
+        weight = snr.clamp(max=gamma)
+        if self.prediction == "eps":
+            weight = weight / snr
+        elif self.prediction == "v":
+            weight = weight / (snr + 1)
+        elif self.prediction == "flow":
+            weight = weight * sigma.square()  # x0 error = sigma * flow error
+        return weight.float().to(t.device)

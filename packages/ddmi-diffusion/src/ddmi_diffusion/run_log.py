@@ -1,0 +1,88 @@
+"""What a run reports while it trains: metrics.jsonl, TensorBoard where it is installed, a progress bar."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ddmi_diffusion.atomic_files import atomic_write_text, explain_write
+
+METRICS = "metrics.jsonl"
+
+
+class RunLog:
+    """Appends one JSON object a line to `directory`/metrics.jsonl and shows progress on a terminal.
+
+    Keys of a line: "step" (counted from 0), "lr", "grad_norm", "seconds" (per step) and the objective's scalars.
+    Numbers that JSON does not have (infinities, not-a-number) are written as null.
+    """
+
+    def __init__(
+        self, directory: Path | str, resume_step: int = 0, *, total: int | None = None, tensorboard: bool = True
+    ) -> None:
+        """Drops the lines of steps >= `resume_step`: these steps are about to be done again."""
+        self.path = Path(directory) / METRICS
+        _drop_from(self.path, resume_step)
+        with explain_write(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8")
+        self._board = _tensorboard(Path(directory) / "tensorboard", resume_step) if tensorboard else None
+        self._bar = tqdm(total=total, initial=resume_step, unit="step", dynamic_ncols=True, disable=None)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the values of step number `step`."""
+        finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
+        with explain_write(self.path):
+            self._file.write(json.dumps({"step": step, **finite}) + "\n")
+            self._file.flush()
+        if self._board is not None:
+            for key, value in values.items():
+                self._board.add_scalar(key, value, step)
+        losses = {k: f"{v:.4g}" for k, v in values.items() if k not in ("lr", "grad_norm", "seconds")}
+        self._bar.set_postfix(losses, refresh=False)
+
+    def advance(self) -> None:
+        """Move the progress bar on by one step."""
+        self._bar.update()
+
+    def note(self, text: str) -> None:
+        """Print a line for the user without breaking the progress bar."""
+        self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the files and the bar."""
+        self._file.close()
+        self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _drop_from(path: Path, step: int) -> None:
+    """A line that a killed process left half written goes as well."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8", errors="replace")
+    kept = "".join(line + "\n" for line in text.splitlines() if _step_of(line) < step)
+    if kept != text:
+        atomic_write_text(path, kept)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _tensorboard(directory: Path, resume_step: int) -> Any | None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # optional, and takes seconds to import
+    except ImportError:
+        return None
+    return SummaryWriter(directory, purge_step=resume_step)

@@ -1,0 +1,132 @@
+"""One objective with all that optimises it: wrapper, optimiser, gradients, state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ddmi_diffusion.device_transfer import detach
+from ddmi_diffusion.optimizer_state import flatten_optimizer, restore_optimizer
+from ddmi_diffusion.randomness import StepRandom, mix_seed
+from ddmi_diffusion.trainer_config import OptimizerConfig
+
+_GLOBAL = 6  # kind of stream, beside those of randomness.py and data_order.py
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What the backward passes of a step left behind; the gradients themselves are in the parameters."""
+
+    scalars: dict[str, Tensor]
+    """The objective's scalars, detached, averaged over this process's micro-batches."""
+    aux: list[Any]
+    """One entry for each micro-batch, detached."""
+    norm: Tensor
+    """Norm of the gradient of the whole batch, before clipping; the same in all processes."""
+
+
+class TrainedObjective:
+    """An objective, wrapped for distributed training, and the AdamW of its trainable parameters."""
+
+    def __init__(self, objective: nn.Module, config: OptimizerConfig, steps: int, accelerator: Accelerator) -> None:
+        """Moves the objective to the accelerator's device. Raises ValueError when nothing in it is trainable."""
+        named = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+        if not named:
+            raise ValueError(f"{type(objective).__name__} has no trainable parameters; set requires_grad on some")
+        self.objective = objective
+        self.config = config
+        self.rate = config.rate(steps)
+        self.names, self.parameters = list(named), list(named.values())
+        self._accelerator = accelerator
+        self._wrapped = accelerator.prepare(objective)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        )
+
+    def backward(
+        self, batches: Sequence[Any], randoms: Sequence[StepRandom], step: int, *, seed: int, stream: int, bf16: bool
+    ) -> Gradients:
+        """Accumulate the gradient of the mean loss over the micro-batches, and clip it.
+
+        torch's global generator is seeded before each forward: layers such as dropout draw from it.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        totals: dict[str, Tensor] = {}
+        aux = []
+        device = self._accelerator.device
+        for micro, (batch, rng) in enumerate(zip(batches, randoms, strict=True)):
+            torch.manual_seed(mix_seed(_GLOBAL, seed, step, stream, micro, self._accelerator.process_index))
+            last = micro == len(batches) - 1
+            with nullcontext() if last else self._accelerator.no_sync(self._wrapped):
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+                    result = self._wrapped(batch, step=step, rng=rng)
+                loss = _checked_loss(result, type(self.objective).__name__)
+                self._accelerator.backward(loss / len(batches))
+            aux.append(detach(result.get("aux")))
+            for name, value in result.items():
+                if name != "aux":
+                    scalar = torch.as_tensor(value).detach().float().to(device).reshape(()) / len(batches)
+                    totals[name] = totals[name] + scalar if name in totals else scalar
+        limit = math.inf if self.config.grad_clip is None else self.config.grad_clip
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        return Gradients(totals, aux, norm)
+
+    def apply(self, step: int) -> float:
+        """Take the optimiser's step; returns the learning rate."""
+        rate = self.rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return rate
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within the block the parameters take no gradient: another objective may look through them."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self.parameters:
+                parameter.requires_grad_(True)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every tensor of the objective's state, trainable or not."""
+        return {name: value for name, value in self.objective.state_dict().items() if isinstance(value, Tensor)}
+
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """The optimiser's state by parameter names."""
+        return flatten_optimizer(self.optimizer, self.names)
+
+    def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
+        """Take saved state over. Raises ValueError naming the first tensor that differs, before anything changes."""
+        own = self.weights()
+        for name in [*own, *(name for name in weights if name not in own)]:
+            here = tuple(own[name].shape) if name in own else "absent"
+            there = tuple(weights[name].shape) if name in weights else "absent"
+            if here != there:
+                raise ValueError(
+                    f"{name!r} is {there} in the checkpoint and {here} in this model; use the settings of the "
+                    "checkpoint's run, or start another run"
+                )
+        with torch.no_grad():
+            for name, value in weights.items():
+                own[name].copy_(value)
+        restore_optimizer(self.optimizer, self.names, optimizer)
+
+
+def _checked_loss(result: Any, name: str) -> Tensor:
+    loss = result.get("loss") if isinstance(result, Mapping) else None
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        raise ValueError(
+            f"{name}.forward must return a dict whose 'loss' is a tensor of one element that depends on a trainable "
+            f"parameter; got {type(result).__name__ if loss is None else loss}"
+        )
+    return loss.float().reshape(())

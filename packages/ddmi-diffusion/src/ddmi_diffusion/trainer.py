@@ -1,0 +1,263 @@
+"""The training loop: one objective, or two in alternation, on 1..N processes, resumable bit for bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from ddmi_diffusion.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from ddmi_diffusion.data_order import BatchShare, Collate, Items, StepLoader
+from ddmi_diffusion.device_transfer import to_device
+from ddmi_diffusion.ema import ExponentialMovingAverage
+from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
+from ddmi_diffusion.precision import choose_precision
+from ddmi_diffusion.randomness import StepRandom
+from ddmi_diffusion.resumption import CHECKPOINTS, describe_run, note_changes, starting_point
+from ddmi_diffusion.run_log import RunLog
+from ddmi_diffusion.trained_objective import Gradients, TrainedObjective
+from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
+
+_MODEL_STREAM, _DISCRIMINATOR_STREAM = 1, 2  # of StepRandom; 0 is the data's
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss or gradient became infinite or not-a-number. The state before it is kept."""
+
+
+class Trainer:
+    """Trains an objective, and optionally a second one that judges the first.
+
+    A run's directory holds checkpoints/step-00000123 (after 123 steps) and metrics.jsonl. The same command with the
+    same number of processes, resumed wherever it was stopped, ends with the same weights bit for bit (on CPU).
+    """
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        dataset: Items,
+        collate: Collate,
+        config: TrainerConfig,
+        run_dir: Path | str,
+        *,
+        discriminator: nn.Module | None = None,
+        discriminator_config: OptimizerConfig | None = None,
+        on_sheet: Callable[[int, nn.Module], None] | None = None,
+    ) -> None:
+        """`discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
+        takes its own, the discriminator's parameters take no gradient. `on_sheet(steps_done, objective)` is called in
+        the main process with the averaged weights, in evaluation mode, without gradients.
+
+        Raises ValueError for an empty data set, a batch that cannot be split, nothing to train or shared parameters.
+        """
+        self.config, self.run_dir, self.on_sheet = config, Path(run_dir), on_sheet
+        unused = DistributedDataParallelKwargs(find_unused_parameters=config.find_unused_parameters)
+        # Autocast is this class's own: accelerate's would hold for every later run of the process.
+        self.accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision="no", kwargs_handlers=[unused])
+        self.share = BatchShare(
+            batch_size=config.batch_size,
+            accumulate=config.accumulate,
+            processes=self.accelerator.num_processes,
+            rank=self.accelerator.process_index,
+        )
+        self.data = StepLoader(dataset, collate, self.share, config.seed)
+        for module in (objective, discriminator):
+            if config.compile and module is not None:
+                module.compile()
+        self._model = TrainedObjective(objective, config, config.steps, self.accelerator)
+        self._judge: TrainedObjective | None = None
+        if discriminator is not None:
+            shared = {id(p) for p in objective.parameters()} & {id(p) for p in discriminator.parameters()}
+            if shared:
+                raise ValueError(
+                    f"the objective and the discriminator share {len(shared)} parameter(s), which both would train; "
+                    "hand the discriminator to the objective as a plain callable, not as a submodule"
+                )
+            settings = discriminator_config or config
+            self._judge = TrainedObjective(discriminator, settings, config.steps, self.accelerator)
+        self.ema = ExponentialMovingAverage(objective, config.ema_decay, config.ema_every) if config.ema_decay else None
+        self.precision: str = config.precision
+
+    @property
+    def objective(self) -> nn.Module:
+        """The objective with its present weights."""
+        return self._model.objective
+
+    def load_average(self) -> None:
+        """Puts the averaged weights, where an average is kept, in the place of the trained ones."""
+        if self.ema is not None:
+            self.ema.copy_to(self.objective)
+
+    def fit(self, resume: bool = False) -> dict[str, float]:
+        """Train to the configured number of steps; returns the metrics of the last one.
+
+        Raises
+        ------
+        ValueError: without `resume`, when the run has checkpoints; with it, when they do not fit the model.
+        CheckpointError: when a checkpoint cannot be read or written.
+        NonFiniteLossError: when a loss or gradient is not finite; nothing is saved after the step before it.
+        TrainingInterrupted: after SIGINT or SIGTERM, when the running step has been finished and saved.
+        """
+        main = self.accelerator.is_main_process
+        path, notes = starting_point(self.run_dir, resume)
+        start, metrics, precision = 0, dict[str, float](), None
+        if path is not None:
+            start, metrics, precision, changes = self._restore(path)
+            notes += changes
+        self._settle_precision(precision)
+        log = None
+        with StopRequest() as stop:
+            try:
+                if main:
+                    board = self.config.tensorboard
+                    log = RunLog(self.run_dir, start, total=self.config.steps, tensorboard=board)
+                    for note in notes:
+                        log.note(note)
+                return self._loop(start, metrics, log, stop)
+            finally:
+                if log is not None:
+                    log.close()
+
+    def _loop(self, start: int, metrics: dict[str, float], log: RunLog | None, stop: StopRequest) -> dict[str, float]:
+        config = self.config
+        batches = iter(self.data.loader(start, config.steps, config.num_workers))
+        began, timed = time.perf_counter(), 0
+        for step in range(start, config.steps):
+            micros = [to_device(next(batches), self.accelerator.device) for _ in range(config.accumulate)]
+            stopping, values = self._step(step, micros, stop)
+            done, timed = step + 1, timed + 1
+            if self.ema is not None:
+                self.ema.update(done)
+            last = done == config.steps
+            if step % config.log_every == 0 or last or stopping:
+                metrics = self._average(values)
+                seconds = (time.perf_counter() - began) / timed
+                began, timed = time.perf_counter(), 0
+                if log is not None:
+                    log.write(step, {**metrics, "seconds": seconds})
+            if log is not None:
+                log.advance()
+            if last or stopping or (config.save_every and done % config.save_every == 0):
+                self._save(done, metrics)
+            if config.sheet_every and (last or done % config.sheet_every == 0):
+                self._sheet(done)
+            if stopping and not last:
+                raise TrainingInterrupted(f"stopped at step {done}; run again with --resume")
+        return metrics
+
+    def _step(self, step: int, micros: list[Any], stop: StopRequest) -> tuple[bool, dict[str, Tensor]]:
+        """One step of every objective. Returns whether some process was asked to stop, and what can be logged."""
+        judge = self._judge
+        if judge is None:
+            gradients = self._backward(self._model, micros, step, _MODEL_STREAM)
+        else:
+            with judge.frozen():
+                gradients = self._backward(self._model, micros, step, _MODEL_STREAM)
+        stopping = self._agree(step, gradients, stop)
+        values = {**gradients.scalars, "lr": torch.tensor(self._model.apply(step)), "grad_norm": gradients.norm}
+        if judge is not None:
+            pairs = [{"batch": batch, "aux": aux} for batch, aux in zip(micros, gradients.aux, strict=True)]
+            gradients = self._backward(judge, pairs, step, _DISCRIMINATOR_STREAM)
+            stopping = self._agree(step, gradients, stop)
+            values |= {f"discriminator/{name}": value for name, value in gradients.scalars.items()}
+            values |= {"discriminator/lr": torch.tensor(judge.apply(step)), "discriminator/grad_norm": gradients.norm}
+        return stopping, values
+
+    def _backward(self, trained: TrainedObjective, micros: list[Any], step: int, stream: int) -> Gradients:
+        seed = self.config.seed
+        randoms = [StepRandom(seed, step, self.share.positions(m), stream=stream) for m in range(len(micros))]
+        return trained.backward(micros, randoms, step, seed=seed, stream=stream, bf16=self.precision == "bf16")
+
+    def _agree(self, step: int, gradients: Gradients, stop: StopRequest) -> bool:
+        """Whether to stop after this step: all processes come to the same answer, also about a loss gone wrong."""
+        asked = float(stop.requested)
+        state = torch.stack([gradients.scalars["loss"], gradients.norm.float(), torch.tensor(asked).to(gradients.norm)])
+        if self.accelerator.num_processes > 1:
+            state = self.accelerator.reduce(state, reduction="sum")
+        loss, norm, asked = state.tolist()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise NonFiniteLossError(self._explain_non_finite(step, gradients))
+        return asked > 0
+
+    def _explain_non_finite(self, step: int, gradients: Gradients) -> str:
+        values = ", ".join(f"{name} {float(value):g}" for name, value in gradients.scalars.items())
+        path = latest_checkpoint(self.run_dir / CHECKPOINTS)
+        remedy = "a lower learning rate, a smaller grad_clip or precision fp32"
+        kept = (
+            f"the last good checkpoint {path} is kept: run again with --resume and {remedy}"
+            if path
+            else f"no checkpoint had been written: run again with {remedy}"
+        )
+        return f"step {step}: the gradient norm is {float(gradients.norm):g} ({values}); {kept}"
+
+    def _average(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Means over the processes."""
+        names = sorted(values)
+        stacked = torch.stack([values[name].float().to(self.accelerator.device) for name in names])
+        return dict(zip(names, self.accelerator.reduce(stacked, reduction="mean").tolist(), strict=True))
+
+    def _sheet(self, done: int) -> None:
+        if self.on_sheet is None or not self.accelerator.is_main_process:
+            return
+        modes = {module: module.training for module in self.objective.modules()}
+        average = self.ema or ExponentialMovingAverage(self.objective)
+        try:
+            with torch.no_grad(), average.applied(self.objective):
+                self.objective.eval()
+                self.on_sheet(done, self.objective)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    def _settle_precision(self, stored: str | None) -> None:
+        """Measured once in a run, by one process: all must compute alike, and go on alike when resumed."""
+        requested = self.config.precision
+        if requested == "auto" and stored is not None:
+            self.precision = stored
+            return
+        bf16 = torch.tensor(float(choose_precision(requested, self.accelerator.device) == "bf16"))
+        if not self.accelerator.is_main_process:
+            bf16.zero_()
+        self.precision = "bf16" if self.accelerator.reduce(bf16.to(self.accelerator.device)).item() else "fp32"
+
+    def _save(self, done: int, metrics: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        tensors = {"model": self._model.weights(), "optimizer": self._model.optimizer_state()}
+        if self.ema is not None:
+            tensors["ema"] = self.ema.state_dict()
+        if self._judge is not None:
+            tensors["discriminator"] = self._judge.weights()
+            tensors["discriminator_optimizer"] = self._judge.optimizer_state()
+        meta = {
+            "step": done,
+            "precision": self.precision,
+            "run": describe_run(self.config, self.accelerator.num_processes),
+            "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+            "torch": torch.__version__,
+        }
+        save_checkpoint(self.run_dir / CHECKPOINTS, done, tensors, meta, self.config.keep)
+
+    def _restore(self, path: Path) -> tuple[int, dict[str, float], str, list[str]]:
+        """Load a checkpoint: steps done, last metrics, precision, and what the user should know."""
+        tensors, meta = load_checkpoint(path)
+        try:
+            self._model.load(tensors["model"], tensors["optimizer"])
+            if self._judge is not None:
+                self._judge.load(tensors["discriminator"], tensors["discriminator_optimizer"])
+            if self.ema is not None and "ema" in tensors:
+                self.ema.load_state_dict(tensors["ema"])
+            elif self.ema is not None:  # switched on since: the average starts from the restored weights
+                self.ema = ExponentialMovingAverage(self.objective, self.config.ema_decay, self.config.ema_every)
+        except KeyError as error:
+            raise ValueError(f"resuming from {path}: it has no {error}; start another run with --run") from error
+        except ValueError as error:
+            raise ValueError(f"resuming from {path}: {error}") from error
+        now = describe_run(self.config, self.accelerator.num_processes)
+        return meta["step"], meta["metrics"], meta["precision"], note_changes(meta["run"], now, meta["precision"])

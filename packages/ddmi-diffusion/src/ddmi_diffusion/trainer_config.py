@@ -1,0 +1,103 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ddmi_diffusion.learning_rate import Constant, WarmupCosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW (Loshchilov and Hutter, 2019) and its learning rate as a function of the step."""
+
+    learning_rate: float = 1e-4
+    """The largest learning rate."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warm-up: half a cosine down to `floor` at the last step, or nothing."""
+    warmup: int = 100
+    """Steps of linear warm-up."""
+    floor: float = 1e-6
+    """Last learning rate of the cosine."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the two moments."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay, on every parameter."""
+    grad_clip: float | None = 1.0
+    """Largest norm of the gradient; None: not clipped."""
+
+    def __post_init__(self) -> None:
+        self.rate(1)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}; (0.9, 0.999) is usual")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be >= 0, got {self.weight_decay}; 0 switches it off")
+        if self.grad_clip is not None and self.grad_clip <= 0:
+            raise ValueError(f"grad_clip must be > 0, got {self.grad_clip}; None switches it off")
+
+    def rate(self, steps: int) -> WarmupCosine | Constant:
+        """The learning rate of a run of `steps` steps. Raises ValueError for rates that make no sense."""
+        if self.schedule == "cosine":
+            return WarmupCosine(self.learning_rate, self.warmup, steps, self.floor)
+        if self.schedule == "constant":
+            return Constant(self.learning_rate, self.warmup)
+        raise ValueError(f"schedule {self.schedule!r} is not known; choose 'cosine' or 'constant'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig(OptimizerConfig):
+    """A run: how long, in which batches, and what it writes. Presets count steps, never seconds."""
+
+    steps: int
+    """Optimiser steps of the whole run."""
+    batch_size: int
+    """Items of a step, over all processes and accumulation steps."""
+    accumulate: int = 1
+    """Micro-batches that a process splits its part of a batch into, to save memory."""
+    ema_decay: float = 0.999
+    """Decay of the moving average of the weights; 0: none is kept."""
+    ema_every: int = 1
+    """Steps between two updates of the average."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Autocast. "auto" measures once, and the run stays with it when it is resumed."""
+    device: Literal["auto", "cpu"] = "auto"
+    """"auto" takes an accelerator where there is one."""
+    seed: int = 0
+    """Of data order, noise and augmentation."""
+    save_every: int = 1000
+    """Steps between two checkpoints; 0: only when the run ends or is stopped."""
+    keep: int = 2
+    """Newest checkpoints to keep."""
+    log_every: int = 10
+    """Steps between two lines of metrics."""
+    sheet_every: int = 0
+    """Steps between two calls of `on_sheet`, which is also called after the last step; 0: never."""
+    num_workers: int = 0
+    """Processes that prepare batches; 0: the training process does."""
+    tensorboard: bool = True
+    """Write TensorBoard files where tensorboard is installed."""
+    compile: bool = False
+    """torch.compile the objectives."""
+    find_unused_parameters: bool = False
+    """For several processes: the objective has trainable parameters that some steps do not use. Costs time."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("ema_every", 1), ("keep", 1)):
+            self._at_least(name, least)
+        for name, least in (("log_every", 1), ("save_every", 0), ("sheet_every", 0), ("num_workers", 0), ("seed", 0)):
+            self._at_least(name, least)
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be split into accumulate {self.accumulate} equal micro-batches; "
+                f"make it a multiple of {self.accumulate}"
+            )
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}; 0 switches the average off")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"precision {self.precision!r} is not known; choose 'auto', 'fp32' or 'bf16'")
+
+    def _at_least(self, name: str, least: int) -> None:
+        if getattr(self, name) < least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")

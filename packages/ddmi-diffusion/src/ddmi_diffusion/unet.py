@@ -1,0 +1,222 @@
+"""`PlaneUNet`: the ADM U-Net on any number and sizes of latent planes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
+
+Planes = list[Tensor]
+
+
+def timestep_embedding(t: Float[Tensor, " batch"], width: int) -> Float[Tensor, "batch width"]:
+    """Cosines, then sines, of t at width / 2 frequencies `exp(-ln(10000) k / (width / 2))`."""
+    half = width // 2
+    frequencies = torch.exp(-math.log(10000.0) / half * torch.arange(half, dtype=torch.float32, device=t.device))
+    angles = t.float()[:, None] * frequencies
+    return torch.cat((angles.cos(), angles.sin()), dim=-1)
+
+
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    while channels % groups:
+        groups -= 1
+    return nn.GroupNorm(groups, channels)
+
+
+def _zero(module: nn.Conv1d | nn.Conv2d | nn.Linear) -> nn.Module:
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+class TimedBlock(nn.Module):
+    """Residual block whose second half sees the time: added to the features, or scaling and shifting its norm."""
+
+    def __init__(self, inputs: int, outputs: int, time: int, *, groups: int, dropout: float, scale_shift: bool) -> None:
+        super().__init__()
+        self.scale_shift = scale_shift
+        self.norm1 = _norm(inputs, groups)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.time = nn.Linear(time, 2 * outputs if scale_shift else outputs)
+        self.norm2 = _norm(outputs, groups)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        shift = self.time(F.silu(time))[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = shift.chunk(2, dim=1)
+            h = self.norm2(h) * (1 + scale) + shift
+        else:
+            h = self.norm2(h + shift)
+        h = self.conv2(self.dropout(F.silu(h)))
+        return h + (x if self.shortcut is None else self.shortcut(x))
+
+
+class PlanesAttention(nn.Module):
+    """Self-attention over the tokens of all planes, then cross-attention to a condition; both residual."""
+
+    def __init__(self, channels: int, *, head_channels: int, groups: int, condition: int | None) -> None:
+        super().__init__()
+        if channels % head_channels:
+            raise ValueError(f"PlaneUNet: head_channels {head_channels} does not divide {channels} channels")
+        self.heads = channels // head_channels
+        self.norm = _norm(channels, groups)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.out = _zero(nn.Conv1d(channels, channels, 1))
+        if condition is not None:
+            self.cross_norm = _norm(channels, groups)
+            self.cross_query = nn.Conv1d(channels, channels, 1)
+            self.cross_key_value = nn.Linear(condition, 2 * channels)
+            self.cross_out = _zero(nn.Conv1d(channels, channels, 1))
+        self.conditional = condition is not None
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (self.heads, -1)).transpose(2, 3)
+
+    def forward(self, planes: Planes, cond: Conditioning | None) -> Planes:
+        x = torch.cat([plane.flatten(2) for plane in planes], dim=2)
+        q, k, v = (self._heads(part) for part in self.qkv(self.norm(x)).chunk(3, dim=1))
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(2, 3).flatten(1, 2))
+        if self.conditional and cond is not None:
+            q = self._heads(self.cross_query(self.cross_norm(x)))
+            k, v = (self._heads(part) for part in self.cross_key_value(cond.tokens).transpose(1, 2).chunk(2, dim=1))
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=cond.mask[:, None, None])
+            x = x + self.cross_out(attended.transpose(2, 3).flatten(1, 2))
+        counts = [plane.shape[2] * plane.shape[3] for plane in planes]
+        return [part.unflatten(2, plane.shape[2:]) for part, plane in zip(x.split(counts, dim=2), planes, strict=True)]
+
+
+class Stage(nn.Module):
+    """A residual block over every plane, attention over all of them where asked."""
+
+    def __init__(self, block: TimedBlock, attention: PlanesAttention | None) -> None:
+        super().__init__()
+        self.block = block
+        self.attention = attention
+
+    def forward(self, planes: Planes, time: Tensor, cond: Conditioning | None) -> Planes:
+        planes = [self.block(plane, time) for plane in planes]
+        return planes if self.attention is None else self.attention(planes, cond)
+
+
+class PlaneUNet(nn.Module):
+    """U-Net over latent planes: the same convolutions on each plane, attention over the tokens of all.
+
+    Args:
+        plane_shapes: (channels, rows, columns) of each latent plane; sides of any size, also odd.
+        packing: how the latent comes, see `LatentSpace`.
+        width: channels of the finest level.
+        multipliers: channels of each level as multiples of `width`; sides halve (rounded up) between levels.
+        blocks: residual blocks a level.
+        attention_factors: attention at the levels that are down-sampled by these factors (1 is the finest).
+        head_channels: channels of an attention head.
+        condition: width of the conditioning tokens for cross-attention, or None.
+        groups: of GroupNorm.
+        dropout: in the residual blocks.
+        scale_shift: the time scales and shifts the second norm instead of being added.
+    """
+
+    def __init__(
+        self,
+        plane_shapes: Sequence[PlaneShape],
+        packing: Packing = "grid",
+        *,
+        width: int = 224,
+        multipliers: Sequence[int] = (1, 2, 4, 6),
+        blocks: int = 2,
+        attention_factors: Sequence[int] = (2, 4, 8),
+        head_channels: int = 32,
+        condition: int | None = None,
+        groups: int = 32,
+        dropout: float = 0.0,
+        scale_shift: bool = False,
+    ) -> None:
+        super().__init__()
+        self.plane_shapes = tuple((int(c), int(h), int(w)) for c, h, w in plane_shapes)
+        self.packing: Packing = packing
+        self.width = width
+        channels = self.plane_shapes[0][0] * (len(self.plane_shapes) if packing == "grid" else 1)
+        time = 4 * width
+        self.time = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time))
+        self.condition = condition
+        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+
+        def stage(inputs: int, outputs: int, factor: int) -> Stage:
+            block = TimedBlock(inputs, outputs, time, groups=groups, dropout=dropout, scale_shift=scale_shift)
+            attends = factor in attention_factors or factor == 0
+            attention = (
+                PlanesAttention(outputs, head_channels=head_channels, groups=groups, condition=condition)
+                if attends
+                else None
+            )
+            return Stage(block, attention)
+
+        skips, current = [width], width
+        self.down = nn.ModuleList()
+        self.downsamples = nn.ModuleList()
+        for level, multiplier in enumerate(multipliers):
+            stages = nn.ModuleList()
+            for _ in range(blocks):
+                stages.append(stage(current, width * multiplier, 2**level))
+                current = width * multiplier
+                skips.append(current)
+            self.down.append(stages)
+            if level + 1 < len(multipliers):
+                self.downsamples.append(nn.Conv2d(current, current, 3, stride=2, padding=1))
+                skips.append(current)
+        self.middle1 = stage(current, current, 0)
+        self.middle2 = stage(current, current, -1)
+        self.up = nn.ModuleList()
+        self.upsamples = nn.ModuleList()
+        for level, multiplier in reversed(list(enumerate(multipliers))):
+            stages = nn.ModuleList()
+            for _ in range(blocks + 1):
+                stages.append(stage(current + skips.pop(), width * multiplier, 2**level))
+                current = width * multiplier
+            self.up.append(stages)
+            if level:
+                self.upsamples.append(nn.Conv2d(current, current, 3, padding=1))
+        self.norm = _norm(current, groups)
+        self.out = _zero(nn.Conv2d(current, channels, 3, padding=1))
+
+    def forward(
+        self, z: Float[Tensor, "batch *packed"], t: Float[Tensor, " batch"], cond: Conditioning | None = None
+    ) -> Float[Tensor, "batch *packed"]:
+        """The prediction at noisy latents `z` and times `t` in [0, 1000)."""
+        if cond is not None and self.condition is None:
+            raise ValueError("PlaneUNet: got a condition, but was built without one; pass condition=WIDTH")
+        time = self.time(timestep_embedding(t, self.width).to(self.time[0].weight.dtype))
+        # On the grid, equal planes are one plane of stacked channels.
+        planes = [z] if self.packing == "grid" else split_planes(z, self.plane_shapes, self.packing)
+        planes = [self.stem(plane) for plane in planes]
+        skips = [planes]
+        for level, stages in enumerate(self.down):
+            for one in stages:  # type: ignore[union-attr]
+                planes = one(planes, time, cond)
+                skips.append(planes)
+            if level < len(self.downsamples):
+                planes = [self.downsamples[level](plane) for plane in planes]
+                skips.append(planes)
+        planes = self.middle2(self.middle1(planes, time, cond), time, cond)
+        for level, stages in enumerate(self.up):
+            for one in stages:  # type: ignore[union-attr]
+                skip = skips.pop()
+                planes = one([torch.cat(pair, dim=1) for pair in zip(planes, skip, strict=True)], time, cond)
+            if level < len(self.upsamples):
+                # To the sides of the skip, so that odd sides come back as they were.
+                planes = [
+                    self.upsamples[level](F.interpolate(plane, size=to.shape[2:], mode="nearest"))
+                    for plane, to in zip(planes, skips[-1], strict=True)
+                ]
+        planes = [self.out(F.silu(self.norm(plane))) for plane in planes]
+        return planes[0] if self.packing == "grid" else torch.cat([plane.flatten(2) for plane in planes], dim=2)

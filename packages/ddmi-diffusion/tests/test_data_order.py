@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ddmi_diffusion.data_order import BatchShare, DataOrder, StepLoader
+from ddmi_diffusion.randomness import StepRandom
+
+
+def collate(items: list[int], rng: StepRandom) -> tuple[Tensor, Tensor]:
+    return torch.tensor(items), rng.uniform(2)
+
+
+def gather(share: BatchShare, start: int, stop: int, workers: int = 0, data: Any = range(10)) -> list[Any]:
+    return list(StepLoader(data, collate, share, seed=3).loader(start, stop, workers))
+
+
+def test_every_epoch_holds_every_item_once_in_its_own_order() -> None:
+    order = DataOrder(10, 4, seed=0)
+    stream = [i for step in range(10) for i in order.indices(step, range(4))]
+    epochs = [stream[k : k + 10] for k in range(0, 40, 10)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert DataOrder(10, 4, seed=0).indices(7, range(4)) == stream[28:32]
+    assert order.indices(0, range(4)) == stream[:4]  # also after the epoch has left the cache
+
+
+def test_a_batch_may_span_many_epochs_of_a_tiny_data_set() -> None:
+    assert sorted(DataOrder(2, 9, seed=0).indices(0, range(8))) == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize(("processes", "accumulate"), [(1, 1), (2, 1), (1, 4), (2, 2)])
+def test_shares_partition_the_batch(processes: int, accumulate: int) -> None:
+    positions = []
+    for rank in range(processes):
+        share = BatchShare(batch_size=8, accumulate=accumulate, processes=processes, rank=rank)
+        positions += [p for micro in range(accumulate) for p in share.positions(micro)]
+    assert sorted(positions) == list(range(8))
+
+
+def test_a_batch_that_cannot_be_split_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ValueError, match="make it a multiple of 6"):
+        BatchShare(batch_size=8, accumulate=3, processes=2)
+
+
+def test_empty_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="data set is empty"):
+        StepLoader([], collate, BatchShare(batch_size=2), seed=0)
+
+
+def test_loading_starts_anywhere_and_leaves_the_global_generator_alone() -> None:
+    share = BatchShare(batch_size=4, accumulate=2)
+    before = torch.get_rng_state()
+    whole = gather(share, 0, 5)
+    assert torch.equal(before, torch.get_rng_state())
+    for (items, noise), (items_later, noise_later) in zip(whole[6:], gather(share, 3, 5), strict=True):
+        assert torch.equal(items, items_later)
+        assert torch.equal(noise, noise_later)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of threads
+def test_worker_processes_load_the_same() -> None:
+    share = BatchShare(batch_size=4)
+    for one, two in zip(gather(share, 1, 4), gather(share, 1, 4, workers=1), strict=True):
+        assert torch.equal(one[0], two[0])
+        assert torch.equal(one[1], two[1])
+
+
+def test_processes_and_micro_batches_load_the_parts_of_one_batch() -> None:
+    whole = gather(BatchShare(batch_size=8), 2, 3)[0]
+    parts = [gather(BatchShare(batch_size=8, accumulate=2, processes=2, rank=r), 2, 3) for r in (0, 1)]
+    ordered = [parts[0][0], parts[1][0], parts[0][1], parts[1][1]]
+    for k in (0, 1):
+        assert torch.equal(whole[k], torch.cat([part[k] for part in ordered]))

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ddmi_diffusion.ema import ExponentialMovingAverage
+
+
+def module() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2).requires_grad_(False))
+
+
+def drift(net: nn.Module) -> None:
+    with torch.no_grad():
+        for tensor in [*net[0].parameters(), net[1].running_mean]:  # type: ignore[index]
+            tensor.add_(torch.randn_like(tensor))
+
+
+def test_it_equals_the_formula_written_out() -> None:
+    net = module()
+    ema = ExponentialMovingAverage(net, decay=0.6, every=3)
+    slow = net[0].weight.detach().double().clone()  # type: ignore[index]
+    for step in range(1, 31):
+        drift(net)
+        ema.update(step)
+        if step % 3 == 0:
+            n = step // 3
+            decay = min(0.6, (1 + n) / (10 + n))
+            slow = decay * slow + (1 - decay) * net[0].weight.detach().double()  # type: ignore[index]
+    torch.testing.assert_close(ema.state_dict()["0.weight"].double(), slow, rtol=1e-5, atol=1e-6)
+
+
+def test_buffers_are_averaged_and_frozen_parameters_are_not() -> None:
+    names = ExponentialMovingAverage(module()).state_dict().keys()
+    assert "1.running_mean" in names
+    assert not {"2.weight", "1.num_batches_tracked"} & names
+
+
+def test_low_precision_weights_are_averaged_in_float32() -> None:
+    net = nn.Linear(2, 2).to(torch.bfloat16)
+    assert ExponentialMovingAverage(net).state_dict()["weight"].dtype == torch.float32
+
+
+def test_applied_swaps_in_and_out_even_after_an_error() -> None:
+    net = module()
+    ema = ExponentialMovingAverage(net)
+    drift(net)
+    own = {k: v.clone() for k, v in net.state_dict().items()}
+
+    def fail() -> None:
+        with ema.applied(net):
+            assert torch.equal(net.state_dict()["0.weight"], ema.state_dict()["0.weight"])
+            assert not torch.equal(net.state_dict()["0.weight"], own["0.weight"])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert all(torch.equal(v, own[k]) for k, v in net.state_dict().items())
+
+
+def test_state_goes_round_and_misfits_are_named() -> None:
+    net = module()
+    ema, other = ExponentialMovingAverage(net), ExponentialMovingAverage(net)
+    drift(net)
+    ema.update(1)
+    other.load_state_dict({k: v.clone() for k, v in ema.state_dict().items()})
+    assert all(torch.equal(v, other.state_dict()[k]) for k, v in ema.state_dict().items())
+    with pytest.raises(ValueError, match=r"'0.weight' is \(5, 3\) in the saved state and \(4, 3\)"):
+        other.load_state_dict({**ema.state_dict(), "0.weight": torch.zeros(5, 3)})
+    with pytest.raises(ValueError, match=r"'extra' is .* and absent in this module"):
+        other.load_state_dict({**ema.state_dict(), "extra": torch.zeros(1)})
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"decay must lie in \[0, 1\)"):
+        ExponentialMovingAverage(module(), decay=1.0)
+    with pytest.raises(ValueError, match="every must be at least 1"):
+        ExponentialMovingAverage(module(), every=0)

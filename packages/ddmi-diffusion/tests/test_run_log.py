@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ddmi_diffusion.run_log import RunLog
+
+
+def write(directory: Path, steps: range, resume: int = 0) -> None:
+    log = RunLog(directory, resume, total=10, tensorboard=False)
+    for step in steps:
+        log.write(step, {"loss": step / 2, "best": float("inf")})
+        log.advance()
+    log.close()
+
+
+def steps(directory: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_lines_are_json_and_infinity_is_null(tmp_path: Path) -> None:
+    write(tmp_path, range(2))
+    assert (tmp_path / "metrics.jsonl").read_text().splitlines()[1] == '{"step": 1, "loss": 0.5, "best": null}'
+
+
+def test_resuming_drops_what_is_done_again_and_torn_lines(tmp_path: Path) -> None:
+    write(tmp_path, range(6))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')
+    write(tmp_path, range(4, 7), resume=4)
+    assert steps(tmp_path) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_tensorboard_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    log = RunLog(tmp_path)
+    log.write(0, {"loss": 1.0})
+    log.close()
+    assert steps(tmp_path) == [0]
+    assert not (tmp_path / "tensorboard").exists()
+
+
+def test_tensorboard_is_written_where_it_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    log = RunLog(tmp_path)
+    log.write(0, {"loss": 1.0})
+    log.close()
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_notes_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = RunLog(tmp_path, tensorboard=False)
+    log.note("resumed")
+    log.close()
+    assert capsys.readouterr().err.strip() == "resumed"

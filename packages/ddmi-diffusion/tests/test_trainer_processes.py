@@ -1,0 +1,129 @@
+"""The trainer in processes of its own: killed by real signals, and two of them in one run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddmi_diffusion.checkpoint import latest_checkpoint, load_checkpoint
+
+SCRIPT = Path(__file__).with_name("tiny_training.py")
+
+_spec = importlib.util.spec_from_file_location("tiny_training", SCRIPT)
+assert _spec is not None
+assert _spec.loader is not None
+tiny = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(tiny)
+
+
+@contextmanager
+def started(run: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The script in a process group of its own; nothing of it is left afterwards."""
+    command = [sys.executable, str(SCRIPT), str(run), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the script: another number of threads would round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(_one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody interrupts."""
+    run = tmp_path_factory.mktemp("whole")
+    tiny.trainer(run).fit()
+    return run
+
+
+def tensors(run: Path) -> dict[str, torch.Tensor]:
+    path = latest_checkpoint(run / "checkpoints")
+    assert path is not None
+    return {f"{group}/{k}": v for group, named in load_checkpoint(path)[0].items() for k, v in named.items()}
+
+
+def assert_same_bits(run: Path, other: Path) -> None:
+    one, two = tensors(run), tensors(other)
+    assert one.keys() == two.keys()
+    assert [k for k in one if not torch.equal(one[k], two[k])] == []
+    assert not list((run / "checkpoints").glob(".tmp*"))
+
+
+def wait_for_step(run: Path, step: int) -> None:
+    deadline = time.monotonic() + 60
+    while not (run / "metrics.jsonl").exists() or f'"step": {step},' not in (run / "metrics.jsonl").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(tmp_path: Path, whole: Path) -> None:
+    """With a worker process, which gets the signal too and must not die of it."""
+    with started(tmp_path, "--delay", "0.01", "--workers", "1") as process:
+        wait_for_step(tmp_path, 6)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "TrainingInterrupted: stopped at step" in errors
+    assert errors.count("Traceback") == 1
+    tiny.trainer(tmp_path).fit(resume=True)
+    assert_same_bits(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_sigkill_in_a_step_loses_only_the_steps_since_the_checkpoint(tmp_path: Path, whole: Path) -> None:
+    with started(tmp_path, "--delay", "0.01") as process:
+        wait_for_step(tmp_path, 7)
+        process.kill()
+        process.communicate(timeout=30)
+    path = latest_checkpoint(tmp_path / "checkpoints")
+    assert path is not None
+    assert path.name == "step-00000005"
+    tiny.trainer(tmp_path).fit(resume=True)
+    assert_same_bits(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_sigkill_in_a_save_leaves_the_checkpoint_before_it(tmp_path: Path, whole: Path) -> None:
+    with started(tmp_path, "--die-in-save") as process:
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names[0].startswith(".tmp-step-00000010")
+    assert names[1:] == ["step-00000005"]
+    tiny.trainer(tmp_path).fit(resume=True)
+    assert_same_bits(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_two_processes_follow_one_to_rounding(tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    options = ["--dropout", "0", "--accumulate", "2"]
+    done = subprocess.run([*launch, str(SCRIPT), str(tmp_path / "two"), *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2).fit()
+    one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
+    for name in one:
+        if not name.split("/")[0].endswith("optimizer"):
+            torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5, msg=name)
+    assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == 14

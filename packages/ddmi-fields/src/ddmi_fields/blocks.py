@@ -1,0 +1,81 @@
+"""Layers of the read-outs: plain residual blocks, and blocks whose weights are modulated by a style."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def sinusoidal_embedding(values: Float[Tensor, " batch"], width: int) -> Float[Tensor, "batch width"]:
+    """Sines, then cosines, of `values` at width / 2 frequencies from 1 down to 1/10000."""
+    half = width // 2
+    frequencies = torch.exp(-math.log(10000.0) / max(half - 1, 1) * torch.arange(half, device=values.device))
+    angles = values[:, None] * frequencies
+    return torch.cat((angles.sin(), angles.cos()), dim=-1)
+
+
+class ResidualBlock(nn.Module):
+    """`h + W_2 relu(W_1 relu(h))`, with a linear shortcut where the width changes (pre-activation)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(inputs, outputs)
+        self.outer = nn.Linear(outputs, outputs)
+        self.shortcut = nn.Linear(inputs, outputs, bias=False) if inputs != outputs else None
+        nn.init.zeros_(self.outer.weight)
+
+    def forward(self, h: Float[Tensor, "batch query _"], style: Tensor | None = None) -> Float[Tensor, "batch query _"]:
+        skip = h if self.shortcut is None else self.shortcut(h)
+        return skip + self.outer(F.relu(self.inner(F.relu(h))))
+
+
+class ModulatedLinear(nn.Module):
+    """A linear layer whose input channels are scaled by a style, and whose outputs are brought back to unit variance.
+
+    `w'_ij = s_j w_ij`, `w''_ij = w'_ij / sqrt(sum_j w'_ij^2 + 1e-8)` (StyleGAN2, eq. 1-3).  Weights are stored with unit
+    variance and scaled at run time (equalised learning rate).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, style: int, demodulate: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.modulation = nn.Parameter(torch.randn(inputs, style))
+        self.modulation_bias = nn.Parameter(torch.ones(inputs))
+        self.demodulate = demodulate
+
+    def modulated_weight(self, style: Float[Tensor, "batch style"]) -> Float[Tensor, "batch outputs inputs"]:
+        scale = F.linear(style, self.modulation * self.modulation.shape[1] ** -0.5, self.modulation_bias)
+        weight = self.weight * self.weight.shape[1] ** -0.5 * scale[:, None]
+        if self.demodulate:
+            weight = weight * torch.rsqrt(weight.square().sum(-1, keepdim=True) + 1e-8)
+        return weight
+
+    def forward(
+        self, h: Float[Tensor, "batch query inputs"], style: Float[Tensor, "styles style"]
+    ) -> Float[Tensor, "batch query outputs"]:
+        weight = self.modulated_weight(style)
+        if weight.shape[0] == 1:
+            return F.linear(h, weight[0], self.bias)
+        return torch.baddbmm(self.bias, h, weight.transpose(1, 2))
+
+
+class StyledBlock(nn.Module):
+    """Modulated layers with leaky ReLUs of gain sqrt(2), and a shortcut: `(layers(h) + shortcut(h)) / sqrt(2)`."""
+
+    def __init__(self, inputs: int, outputs: int, *, style: int, layers: int = 3) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            ModulatedLinear(inputs if i == 0 else outputs, outputs, style=style) for i in range(layers)
+        )
+        self.shortcut = nn.Parameter(torch.randn(outputs, inputs)) if inputs != outputs else None
+
+    def forward(self, h: Float[Tensor, "batch query _"], style: Tensor) -> Float[Tensor, "batch query _"]:
+        skip = h if self.shortcut is None else F.linear(h, self.shortcut * self.shortcut.shape[1] ** -0.5)
+        for layer in self.layers:
+            h = F.leaky_relu(layer(h, style), 0.2) * math.sqrt(2)
+        return (h + skip) / math.sqrt(2)

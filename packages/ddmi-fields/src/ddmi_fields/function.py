@@ -1,0 +1,168 @@
+"""A batch of continuous functions: basis fields and the read-out that turns their embeddings into values."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ddmi_fields.basis_field import BasisField
+from ddmi_fields.grids import Crop, cell_centres, check_crop
+from ddmi_fields.read_out import ReadOut
+
+Progress = Callable[[Iterable[tuple[slice, ...]]], Iterable[tuple[slice, ...]]]
+Condition = Tensor | float | None
+
+TILE = 4096
+"""Coordinates read out at once (times batch): their activations stay in the cache, and memory does not grow."""
+
+
+class ImplicitFunction:
+    """`w(c) = read_out(embed(c; Xi), c)` for a batch of basis fields.
+
+    Call it at points, or read a regular grid with `.grid(size)`.  `len(f)` is the batch, `f[i]` one function of it
+    (again a batch), `f.to(dtype)` the same functions in another precision or on another device.
+    """
+
+    def __init__(self, basis: BasisField, read_out: ReadOut, *, tile: int = TILE) -> None:
+        if tile < 1:
+            raise ValueError(f"ImplicitFunction: tile counts the coordinates read out at once, got {tile}")
+        self.basis = basis
+        self.read_out = read_out
+        self.tile = tile
+
+    def __len__(self) -> int:
+        return self.basis.batch
+
+    def __getitem__(self, index: int | slice) -> ImplicitFunction:
+        if isinstance(index, int):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"function {index} of a batch of {len(self)}")
+            index %= len(self)
+            index = slice(index, index + 1)
+        return ImplicitFunction(self.basis.map(lambda plane: plane[index]), self.read_out, tile=self.tile)
+
+    def __iter__(self) -> Iterator[ImplicitFunction]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def native(self) -> int | None:
+        """Rows of the grid at which the condition is 1, None when the read-out is not conditioned on scale."""
+        return self.read_out.native
+
+    def to(self, *args: torch.dtype | torch.device | str) -> ImplicitFunction:
+        """A copy in another precision or on another device; the read-out's weights are copied, not changed.
+
+        In bfloat16 only the read-out computes in bfloat16; planes are interpolated in float32, because their look-up
+        costs little and rounding them twice would show.
+        """
+        half = any(arg in (torch.bfloat16, torch.float16) for arg in args)
+        targets = [arg for arg in args if not (half and isinstance(arg, torch.dtype))]
+        basis = self.basis
+        for target in [*targets, *([torch.float32] if half else [])]:
+            basis = basis.map(lambda plane, to=target: plane.detach().to(to))  # type: ignore[misc]
+        read_out = copy.deepcopy(self.read_out)
+        for arg in args:
+            read_out = read_out.to(arg)
+        return ImplicitFunction(basis, read_out, tile=self.tile)
+
+    def __call__(
+        self,
+        coords: Float[Tensor, "#batch query axis"],
+        condition: Condition = None,
+        *,
+        twice_differentiable: bool = False,
+    ) -> Float[Tensor, "batch query channel"]:
+        """Values at points in field coordinates ([-1, 1] per axis, in the layout's order).
+
+        A coordinate batch of 1 is read at by every function.  `condition` is what the read-out takes: a scale per
+        function (batch,) or a vector per query (batch, query, d); None means the read-out's default.  Values outside
+        the cube use the border of the planes.  Without autograd the points are read in tiles.
+        """
+        if coords.ndim != 3:
+            raise ValueError(f"ImplicitFunction: coordinates must be (batch, query, axis), got {tuple(coords.shape)}")
+
+        def read(part: slice) -> Tensor:
+            at = coords[:, part]
+            per_query = isinstance(condition, Tensor) and condition.ndim == 3
+            given = condition[:, part] if isinstance(condition, Tensor) and per_query else condition
+            embeddings = self.basis.embed(at, twice_differentiable=twice_differentiable)
+            return self.read_out(embeddings, at.expand(len(self), -1, -1), given)
+
+        count, step = coords.shape[1], max(1, self.tile // max(1, len(self)))
+        if torch.is_grad_enabled() or count <= step:
+            return read(slice(0, count))
+        parts = [read(slice(start, start + step)) for start in range(0, count, step)]
+        return torch.cat(parts, dim=1)
+
+    def grid(
+        self,
+        size: Sequence[int],
+        crop: Crop | None = None,
+        condition: Condition = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Float[Tensor, "batch channel ..."]:
+        """Values at the cell centres of a regular grid, or of a crop of it.
+
+        `size` and the output's dimensions after (batch, channel) are in reverse axis order: (y, x) for an image,
+        (z, y, x) for a volume.  `crop` counts cells of the full grid.  Planes are resampled one axis after the other
+        and read out in tiles, so that memory is that of the result.  A scale-conditioned read-out gets
+        native / rows of the full grid, unless `condition` is given.  `progress` wraps the tiles (such as `tqdm.tqdm`).
+        """
+        axes = self.basis.layout.axes
+        if len(size) != len(axes):
+            raise ValueError(
+                f"grid: {len(size)} sizes {tuple(size)} for the axes {axes!r}; "
+                f"give one an axis in the order ({', '.join(reversed(axes))})"
+            )
+        window = check_crop(size, crop)
+        if condition is None and self.native is not None:
+            condition = self.native / size[-2]
+        lines = [
+            cell_centres(count, start, stop, device=self.basis.device).to(
+                torch.float64 if self.basis.dtype == torch.float64 else torch.float32
+            )
+            for count, (start, stop) in zip(size, window, strict=True)
+        ]
+        shape = [len(line) for line in lines]
+        sample = self.basis.grid_sampler()
+
+        def read(tile: tuple[slice, ...]) -> Tensor:
+            local = [line[part] for line, part in zip(lines, tile, strict=True)]
+            mesh = torch.meshgrid(*local, indexing="ij")
+            coords = torch.stack([axis.reshape(-1) for axis in reversed(mesh)], dim=-1)
+            values = self.read_out(sample(local[::-1]), coords.expand(len(self), -1, -1), condition)
+            return values.transpose(1, 2).unflatten(2, [len(line) for line in local])
+
+        tiles = list(_tiles(shape, max(1, self.tile // max(1, len(self)))))
+        if torch.is_grad_enabled() or len(tiles) <= 1 or 0 in shape:
+            return read(tuple(slice(0, count) for count in shape))
+        result: Tensor | None = None
+        for tile in progress(tiles) if progress else tiles:
+            values = read(tile)
+            if result is None:
+                result = values.new_empty(len(self), values.shape[1], *shape)
+            result[(slice(None), slice(None), *tile)] = values
+        assert result is not None
+        return result
+
+
+def _tiles(shape: Sequence[int], cells: int) -> Iterator[tuple[slice, ...]]:
+    """Boxes of at most `cells` cells that tile `shape`, as close to cubes as the shape lets them be."""
+    sides = [1] * len(shape)
+    budget = cells
+    for rank, dimension in enumerate(sorted(range(len(shape)), key=lambda d: shape[d])):
+        root = max(1, math.floor(budget ** (1 / (len(shape) - rank)) + 1e-9))
+        sides[dimension] = max(1, min(shape[dimension], root))
+        budget //= sides[dimension]
+    starts = [range(0, max(count, 1), side) for count, side in zip(shape, sides, strict=True)]
+    for corner in itertools.product(*starts):
+        yield tuple(
+            slice(start, min(start + side, count)) for start, side, count in zip(corner, sides, shape, strict=True)
+        )

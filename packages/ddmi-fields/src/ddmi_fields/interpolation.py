@@ -1,0 +1,91 @@
+"""Bilinear look-up of planes: at points, at points with second derivatives, and on regular grids (separable)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def _to_index(coordinate: Tensor, count: int, align_corners: bool) -> Tensor:
+    """Field coordinate in [-1, 1] to a fractional cell index, clamped to the border."""
+    index = (coordinate + 1) / 2 * (count - 1) if align_corners else ((coordinate + 1) * count - 1) / 2
+    return index.clamp(0, count - 1)
+
+
+def sample_plane(
+    plane: Float[Tensor, "batch channel rows columns"],
+    points: Float[Tensor, "batch query 2"],
+    align_corners: bool = False,
+) -> Float[Tensor, "batch query channel"]:
+    """phi(c; Xi): bilinear interpolation of the four nearest basis vectors, clamped to the border.
+
+    `points` holds (column, row) coordinates in [-1, 1].  First derivatives only: few versions of `grid_sample` have a double backward.
+    Half precision is looked up in float32: on CPU `grid_sample` of channels-last bfloat16 planes returns NaN.
+    """
+    sampled = F.grid_sample(
+        plane.float() if plane.dtype in (torch.float16, torch.bfloat16) else plane,
+        points[:, :, None].to(torch.float64 if plane.dtype == torch.float64 else torch.float32),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=align_corners,
+    )
+    return sampled[..., 0].transpose(1, 2).to(plane.dtype)
+
+
+def sample_plane_twice_differentiable(
+    plane: Float[Tensor, "batch channel rows columns"],
+    points: Float[Tensor, "batch query 2"],
+    align_corners: bool = False,
+) -> Float[Tensor, "batch query channel"]:
+    """The same values as `sample_plane` from gathers, so that second derivatives exist (eikonal losses, normals).
+
+    Bilinear interpolation is linear along each axis within a cell: of its second derivatives with respect to the
+    coordinates only the mixed one is not zero.
+    """
+    rows, columns = plane.shape[-2:]
+    flat = plane.flatten(2).transpose(1, 2)
+    (x0, x1, wx), (y0, y1, wy) = (
+        _neighbours(_to_index(points[..., k], count, align_corners), count) for k, count in enumerate((columns, rows))
+    )
+
+    def gather(y: Tensor, x: Tensor) -> Tensor:
+        return flat.gather(1, (y * columns + x)[..., None].expand(-1, -1, flat.shape[-1]))
+
+    top = gather(y0, x0) * (1 - wx) + gather(y0, x1) * wx
+    bottom = gather(y1, x0) * (1 - wx) + gather(y1, x1) * wx
+    return top * (1 - wy) + bottom * wy
+
+
+def _neighbours(index: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    lower = index.detach().floor().long().clamp(0, max(count - 2, 0))
+    return lower, (lower + 1).clamp(max=count - 1), (index - lower)[..., None]
+
+
+def sample_plane_on_grid(
+    plane: Float[Tensor, "batch rows columns channel"],
+    columns: Float[Tensor, " width"],
+    rows: Float[Tensor, " height"],
+    align_corners: bool = False,
+) -> Float[Tensor, "batch height width channel"]:
+    """`sample_plane` at all pairs of row and column coordinates, one axis after the other.
+
+    The plane comes channels-last, so that each basis vector is one contiguous run.  Rows are resampled on the few
+    columns that the grid touches: the cost is that of the output, whatever the size of the plane.
+    """
+    x0, x1, wx = _axis_weights(columns, plane.shape[2], align_corners)
+    y0, y1, wy = _axis_weights(rows, plane.shape[1], align_corners)
+    if len(x0) == 0 or len(y0) == 0:
+        return plane.new_zeros(plane.shape[0], len(y0), len(x0), plane.shape[3])
+    first = int(x0.min())
+    strip = plane[:, :, first : int(x1.max()) + 1]
+    strip = torch.lerp(strip.index_select(1, y0), strip.index_select(1, y1), wy[:, None, None].to(plane.dtype))
+    return torch.lerp(strip.index_select(2, x0 - first), strip.index_select(2, x1 - first), wx[:, None].to(plane.dtype))
+
+
+def _axis_weights(
+    coordinates: Float[Tensor, " cell"], count: int, align_corners: bool
+) -> tuple[Int[Tensor, " cell"], Int[Tensor, " cell"], Float[Tensor, " cell"]]:
+    lower, upper, weight = _neighbours(_to_index(coordinates, count, align_corners), count)
+    return lower, upper, weight[..., 0]

@@ -1,0 +1,160 @@
+"""Read-outs: the MLPs that turn positional embeddings into values, coarse to fine (CFC)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ddmi_fields.blocks import ModulatedLinear, ResidualBlock, StyledBlock, sinusoidal_embedding
+
+Fusion = Literal["concat", "sum"]
+
+
+class ReadOut(nn.Module, ABC):
+    """`forward(embeddings, coords, condition=None)`: values at points from their embeddings, coarse to fine."""
+
+    native: int | None = None
+    """For read-outs conditioned on scale: rows of the grid at which the condition is 1."""
+
+    @abstractmethod
+    def forward(
+        self,
+        embeddings: list[Float[Tensor, "batch query _"]],
+        coords: Float[Tensor, "batch query axis"],
+        condition: Tensor | float | None = None,
+    ) -> Float[Tensor, "batch query channel"]: ...
+
+
+def _check_embeddings(name: str, embeddings: Sequence[Tensor], channels: Sequence[int]) -> None:
+    widths = [p.shape[-1] for p in embeddings]
+    if widths != list(channels):
+        raise ValueError(
+            f"{name}: made for embeddings of {list(channels)} channels (coarse to fine), got {widths}; "
+            "build it with channels=basis.channels"
+        )
+
+
+class CoarseToFineReadOut(ReadOut):
+    """`h_1 = block_1(p^1)`, `h_i = block_i([h_{i-1}, p^i])`, one more block after the last scale, value = `out(h)`.
+
+    DDMI section 3.2 (CFC).  With one scale it is the ablation PE.
+
+    Args:
+        channels: width of each scale's embedding, coarse to fine (`BasisField.channels`).
+        out_channels: channels of a value.
+        width: channels of h.
+        fusion: how p^i joins h_{i-1}: concatenation, or an element-wise sum after a linear map.
+        coordinates: axes of the coordinate when it is itself an input (added after block 1), else 0.
+        native: conditions every layer on the scale s = native / rows of the grid that is read (weights modulated as in
+            StyleGAN2), so that a function knows the footprint of a cell; None builds plain residual blocks.
+        layers: linear layers of a block (2 in plain blocks).
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        out_channels: int,
+        *,
+        width: int = 256,
+        fusion: Fusion = "concat",
+        coordinates: int = 0,
+        native: int | None = None,
+        layers: int = 3,
+    ) -> None:
+        super().__init__()
+        if not channels or min(channels) < 1:
+            raise ValueError(f"CoarseToFineReadOut: channels must name at least one positive width, got {channels}")
+        if fusion not in ("concat", "sum"):
+            raise ValueError(f"CoarseToFineReadOut: fusion must be 'concat' or 'sum', got {fusion!r}")
+        if native is not None and native < 1:
+            raise ValueError(f"CoarseToFineReadOut: native counts rows of a grid, got {native}")
+        self.channels = tuple(channels)
+        self.native = native
+        self.fusion: Fusion = fusion
+        inputs = [channels[0], *(width + c if fusion == "concat" else width for c in channels[1:]), width]
+        self.blocks = nn.ModuleList(
+            ResidualBlock(n, width) if native is None else StyledBlock(n, width, style=width, layers=layers)
+            for n in inputs
+        )
+        self.lift = nn.ModuleList(nn.Linear(c, width) for c in channels[1:] if fusion == "sum")
+        self.coordinates = nn.Linear(coordinates, width) if coordinates else None
+        self.style = nn.Sequential(nn.Linear(width // 4, width), nn.GELU(), nn.Linear(width, width)) if native else None
+        self.out: nn.Module = (
+            nn.Linear(width, out_channels)
+            if native is None
+            else ModulatedLinear(width, out_channels, style=width, demodulate=False)
+        )
+
+    def forward(
+        self,
+        embeddings: list[Float[Tensor, "batch query _"]],
+        coords: Float[Tensor, "batch query axis"],
+        condition: Tensor | float | None = None,
+    ) -> Float[Tensor, "batch query channel"]:
+        _check_embeddings("CoarseToFineReadOut", embeddings, self.channels)
+        style = self._style(embeddings[0], condition)
+        dtype = next(self.blocks.parameters()).dtype
+        h = self.blocks[0](embeddings[0].to(dtype), style)
+        if self.coordinates is not None:
+            h = h + self.coordinates(coords.to(dtype))
+        for i, p in enumerate(embeddings[1:]):
+            p = p.to(dtype)
+            h = torch.cat((h, p), dim=-1) if self.fusion == "concat" else h + self.lift[i](p)
+            h = self.blocks[i + 1](h, style)
+        h = self.blocks[-1](h, style)
+        return self.out(h) if style is None else self.out(h, style)
+
+    def _style(self, like: Tensor, condition: Tensor | float | None) -> Tensor | None:
+        if self.style is None:
+            if condition is not None:
+                raise ValueError(
+                    "CoarseToFineReadOut: got a condition, but was built without one; pass native=ROWS to condition on scale"
+                )
+            return None
+        scale = torch.as_tensor(1.0 if condition is None else condition, dtype=torch.float32, device=like.device)
+        if scale.ndim > 1 or scale.numel() not in (1, like.shape[0]):
+            raise ValueError(
+                f"CoarseToFineReadOut: the scale must be one number or ({like.shape[0]},), got {tuple(scale.shape)}"
+            )
+        scale = scale.reshape(-1)
+        embedded = sinusoidal_embedding(scale, self.style[0].in_features)
+        return self.style(embedded.to(self.style[0].weight.dtype))
+
+
+class ConcatReadOut(ReadOut):
+    """All scales concatenated at the input of a residual MLP: the ablation PE+HDBF without CFC (Table 8)."""
+
+    def __init__(
+        self, channels: Sequence[int], out_channels: int, *, width: int = 256, blocks: int = 4, coordinates: int = 0
+    ) -> None:
+        super().__init__()
+        if not channels or min(channels) < 1 or blocks < 1:
+            raise ValueError(f"ConcatReadOut: channels {channels} and blocks {blocks} must be positive")
+        self.channels = tuple(channels)
+        self.coordinates = coordinates
+        self.blocks = nn.ModuleList(
+            ResidualBlock(sum(channels) + coordinates if i == 0 else width, width) for i in range(blocks)
+        )
+        self.out = nn.Linear(width, out_channels)
+
+    def forward(
+        self,
+        embeddings: list[Float[Tensor, "batch query _"]],
+        coords: Float[Tensor, "batch query axis"],
+        condition: Tensor | float | None = None,
+    ) -> Float[Tensor, "batch query channel"]:
+        _check_embeddings("ConcatReadOut", embeddings, self.channels)
+        if condition is not None:
+            raise ValueError(
+                "ConcatReadOut takes no condition; CoarseToFineReadOut(native=ROWS) is conditioned on scale"
+            )
+        inputs = [*embeddings, coords] if self.coordinates else embeddings
+        h = torch.cat([one.to(self.out.weight.dtype) for one in inputs], dim=-1)
+        for block in self.blocks:
+            h = block(h)
+        return self.out(h)

@@ -1,0 +1,50 @@
+"""What importing costs, compiling, and that shapes are checked in tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ddmi_fields import PlaneLayout, sample_plane
+
+
+def test_import_pulls_in_nothing_heavy() -> None:
+    code = (
+        "import sys, ddmi_fields; "
+        "bad = {'accelerate','diffusers','kornia','PIL','scipy','torchvision','ddmi_vae','ddmi_diffusion'}"
+        "& {m.split('.')[0] for m in sys.modules}; sys.exit(f'imported {bad}' if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_wrong_shape_raises_under_the_type_checker() -> None:
+    if not hasattr(sample_plane, "__wrapped__"):
+        pytest.skip("run without --jaxtyping-packages")
+    with pytest.raises(Exception, match="sample_plane"):
+        sample_plane(torch.zeros(1, 2, 4), torch.zeros(1, 2, 2))
+
+
+@pytest.mark.slow
+def test_torch_compile() -> None:
+    # In a process of its own: the shape checker wraps functions in ways that the compiler cannot follow.
+    code = """
+import torch
+from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout
+torch.manual_seed(0)
+read_out = CoarseToFineReadOut([4, 4], 3, width=16, native=8)
+planes = [torch.randn(2, 4, s, s) for s in (4, 8)]
+def read(a, b, coords):
+    return ImplicitFunction(BasisField(PlaneLayout.image(), [[a], [b]]), read_out)(coords)
+coords = torch.rand(2, 50, 2) * 2 - 1
+torch.testing.assert_close(torch.compile(read, backend="aot_eager")(*planes, coords), read(*planes, coords))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_layout_is_hashable_and_frozen() -> None:
+    assert {PlaneLayout.image(): 1}[PlaneLayout("xy", ("xy",))] == 1

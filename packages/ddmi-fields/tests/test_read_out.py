@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ddmi_fields import CoarseToFineReadOut, ConcatReadOut
+from ddmi_fields.blocks import ModulatedLinear, sinusoidal_embedding
+
+
+@pytest.mark.parametrize("scales", [1, 2, 4])
+@pytest.mark.parametrize("fusion", ["concat", "sum"])
+@pytest.mark.parametrize("native", [None, 32])
+def test_any_number_of_scales(scales: int, fusion: str, native: int | None) -> None:
+    channels = [5, 6, 7, 8][:scales]
+    read_out = CoarseToFineReadOut(channels, 3, width=16, fusion=fusion, native=native, coordinates=2)  # type: ignore[arg-type]
+    values = read_out([torch.randn(2, 9, c) for c in channels], torch.randn(2, 9, 2))
+    assert values.shape == (2, 9, 3)
+    assert len(read_out.blocks) == scales + 1, "one block a scale and one more"
+
+
+def test_coarse_to_fine_is_the_written_recursion() -> None:
+    torch.manual_seed(0)
+    read_out = CoarseToFineReadOut([4, 4, 4], 2, width=8)
+    for parameter in read_out.parameters():
+        torch.nn.init.normal_(parameter)
+    p = [torch.randn(1, 5, 4) for _ in range(3)]
+    blocks = read_out.blocks
+    h = blocks[0](p[0])
+    h = blocks[1](torch.cat((h, p[1]), -1))
+    h = blocks[2](torch.cat((h, p[2]), -1))
+    wanted = read_out.out(blocks[3](h))
+    torch.testing.assert_close(read_out(p, torch.zeros(1, 5, 2)), wanted)
+
+
+def test_fine_scale_reaches_the_value_only_through_later_blocks() -> None:
+    torch.manual_seed(0)
+    read_out = CoarseToFineReadOut([4, 4], 1, width=8)
+    p = [torch.randn(1, 1, 4, requires_grad=True) for _ in range(2)]
+    read_out(p, torch.zeros(1, 1, 2)).sum().backward()
+    assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in p)
+
+
+def test_modulated_weights_have_unit_norm_and_follow_the_style() -> None:
+    layer = ModulatedLinear(6, 4, style=3)
+    style = torch.randn(2, 3)
+    weight = layer.modulated_weight(style)
+    torch.testing.assert_close(weight.square().sum(-1), torch.ones(2, 4), atol=1e-4, rtol=0)
+    h = torch.randn(2, 5, 6)
+    slow = torch.stack([h[i] @ weight[i].T for i in range(2)]) + layer.bias
+    torch.testing.assert_close(layer(h, style), slow, atol=1e-5, rtol=1e-5)
+
+
+def test_sinusoidal_embedding_is_sines_then_cosines_down_to_one_in_ten_thousand() -> None:
+    embedded = sinusoidal_embedding(torch.tensor([0.5]), 8)[0]
+    frequencies = torch.tensor([1.0, 10000 ** (-1 / 3), 10000 ** (-2 / 3), 1e-4])
+    torch.testing.assert_close(embedded, torch.cat(((0.5 * frequencies).sin(), (0.5 * frequencies).cos())))
+
+
+def test_concat_read_out_sees_all_scales_at_the_input() -> None:
+    read_out = ConcatReadOut([3, 4], 2, width=8, coordinates=2)
+    values = read_out([torch.randn(1, 5, 3), torch.randn(1, 5, 4)], torch.randn(1, 5, 2))
+    assert values.shape == (1, 5, 2)
+    assert read_out.blocks[0].inner.in_features == 9
+
+
+@pytest.mark.parametrize("make", [CoarseToFineReadOut, ConcatReadOut])
+def test_embeddings_of_another_basis_are_refused(make: type[CoarseToFineReadOut] | type[ConcatReadOut]) -> None:
+    with pytest.raises(ValueError, match=r"embeddings of \[3, 4\] channels .* got \[4, 4\]; build it with"):
+        make([3, 4], 1, width=8)([torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)], torch.zeros(1, 2, 2))
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(Exception, match="fusion"):
+        CoarseToFineReadOut([3], 1, fusion="mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one positive width"):
+        CoarseToFineReadOut([], 1)
+    with pytest.raises(ValueError, match="rows of a grid"):
+        CoarseToFineReadOut([3], 1, native=0)
+    with pytest.raises(ValueError, match="takes no condition"):
+        ConcatReadOut([3], 1, width=8)([torch.zeros(1, 2, 3)], torch.zeros(1, 2, 2), 0.5)
+    with pytest.raises(ValueError, match=r"one number or \(2,\)"):
+        CoarseToFineReadOut([3], 1, width=8, native=4)([torch.zeros(2, 2, 3)], torch.zeros(2, 2, 2), torch.ones(3))

@@ -1,0 +1,164 @@
+"""A folder of pictures as a data set: AFHQv2, CelebA-HQ, an LSUN export, or anybody's photographs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from ddmi_modalities.image.pixels import centre_square, open_picture, resize_square, to_tensor
+from ddmi_modalities.image.raster_cache import default_cache
+from ddmi_modalities.splits import Split, check_split, split_of
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One picture of a folder; an `ImageItem`.  Decoded once, when first asked for pixels; forgotten with the item."""
+
+    root: Path
+    name: str
+    """The path below the root, with forward slashes."""
+
+    @property
+    def caption(self) -> str | None:
+        """The first line of the text file of the same name, where there is one (`cat.jpg`, `cat.txt`)."""
+        text = (self.root / self.name).with_suffix(".txt")
+        lines = text.read_text(encoding="utf-8").strip().splitlines() if text.is_file() else []
+        return lines[0] if lines else None
+
+    @cached_property
+    def _square(self) -> Image.Image:
+        return centre_square(open_picture(self.root / self.name))
+
+    def pixels(self, size: int) -> UInt8[Tensor, "3 size size"]:
+        if size < 1:
+            raise ValueError(f"ImageFolder: a picture needs a size of at least 1 pixel, got {size}")
+        return to_tensor(resize_square(self._square, size))
+
+
+class ImageFolder:
+    """All readable pictures below `root`, as centred squares.
+
+    The split is the folder `train` or `test` (or `val`) where the root has both; otherwise every tenth picture or so
+    is held out, by the hash of its path.  Every file is decoded once to be sure that training will not stop at a broken
+    one; what was found is remembered in the cache by path, size and time of change.
+
+    Args:
+        root: The folder; links are followed to files, not to folders.
+        split: "train" or "test".
+        min_size: Pictures whose shorter side has fewer pixels are left out.
+        strict: Refuse the folder when any picture is broken or too small, instead of reporting and skipping it.
+        cache: Where to remember which files are sound, default `$XDG_CACHE_HOME/ddmi`.
+
+    Raises:
+        ValueError: There is no such folder, it has no usable picture in this split, or `strict` found a bad one.
+    """
+
+    def __init__(
+        self, root: Path | str, split: Split, *, min_size: int = 16, strict: bool = False, cache: Path | None = None
+    ) -> None:
+        check_split(split)
+        root = Path(root).expanduser()
+        if not root.is_dir():
+            what = "is a file" if root.exists() else "does not exist"
+            raise ValueError(f"ImageFolder: {str(root)!r} {what}; give the path of a folder of images")
+        self.root, by_hash = _split_folder(root.resolve(), split)
+        names = sorted(
+            path.relative_to(self.root).as_posix()
+            for path in self.root.rglob("*")
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
+        if not names:
+            raise ValueError(
+                f"ImageFolder: no images below {str(self.root)!r}; "
+                f"wanted files that end in {', '.join(sorted(SUFFIXES))}"
+            )
+        if by_hash:
+            names = [name for name in names if split_of(name) == split]
+        sides = _shorter_sides(self.root, names, cache or default_cache())
+        self.skipped = {
+            name: side if isinstance(side, str) else f"{side} pixels on its shorter side, wanted {min_size}"
+            for name, side in sides.items()
+            if isinstance(side, str) or side < min_size
+        }
+        """Why each picture that is not in the data set was left out."""
+        if self.skipped:
+            listed = "; ".join(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:5])
+            more = f"; and {len(self.skipped) - 5} more" if len(self.skipped) > 5 else ""
+            if strict:
+                raise ValueError(
+                    f"ImageFolder: {len(self.skipped)} unusable images below {str(self.root)!r}: {listed}{more}; "
+                    "repair or remove them, or pass strict=False to skip them"
+                )
+            print(f"ImageFolder: skipped {len(self.skipped)} of {len(names)} images: {listed}{more}", file=sys.stderr)
+        self.names = tuple(name for name in names if name not in self.skipped)
+        if not self.names:
+            raise ValueError(
+                f"ImageFolder: no usable image for the split {split!r} below {str(self.root)!r} "
+                f"({len(self.skipped)} skipped); add images, or folders named train and test"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Photograph:
+        return Photograph(self.root, self.names[index])
+
+
+def _split_folder(root: Path, split: Split) -> tuple[Path, bool]:
+    """The folder to search, and whether its pictures have still to be split by hash."""
+    held_out = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+    if held_out is None or not (root / "train").is_dir():
+        return root, True
+    return (root / "train" if split == "train" else held_out), False
+
+
+def _shorter_sides(root: Path, names: list[str], cache: Path) -> dict[str, int | str]:
+    """Each file's shorter side in pixels, or the reason why it cannot be read; remembered between runs."""
+    memory = cache / "folders" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+        known = known if isinstance(known, dict) else {}
+    except (OSError, ValueError):
+        known = {}
+    stamps = {name: [(stat := (root / name).stat()).st_size, stat.st_mtime_ns] for name in names}
+    fresh = [name for name in names if not (isinstance(known.get(name), list) and known[name][:2] == stamps[name])]
+    if fresh:
+        with ThreadPoolExecutor() as pool:  # Pillow decodes outside of Python's lock
+            for done, (name, side) in enumerate(zip(fresh, pool.map(lambda n: _check(root, n), fresh), strict=True), 1):
+                known[name] = [*stamps[name], side]
+                if done % 1000 == 0:
+                    print(f"checking images below {root}: {done}/{len(fresh)}", file=sys.stderr)
+        _replace(memory, json.dumps(known))
+    return {name: known[name][2] for name in names}
+
+
+def _check(root: Path, name: str) -> int | str:
+    try:
+        return min(open_picture(root / name).size)
+    except ValueError as error:
+        return str(error).removeprefix(f"cannot read the image {str(root / name)!r}: ")
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file whole or not at all.  A cache that cannot be written costs time, not the run."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent, suffix=".writing")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(text)
+        os.replace(temporary, file)
+    except OSError as error:
+        print(f"ImageFolder: cannot remember the checked images in {file} ({error.strerror})", file=sys.stderr)

@@ -1,0 +1,56 @@
+"""Third-party weights that nobody may download for you: by path, checked, with their sha256 shown."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+def read_weights(path: Path | str, *, purpose: str, source: str) -> dict[str, Tensor]:
+    """The state dict in a file, loaded with `weights_only=True`; prints the file's sha256 on stderr.
+
+    Args:
+        path: The file.
+        purpose: What the weights are for, for messages: "LPIPS (vgg)".
+        source: Where a user gets the file: its address or usual name.
+
+    Raises:
+        ValueError: The file is absent, is no state dict of tensors, or would need to run code.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"{purpose}: cannot read weights {str(path)!r} ({error.strerror}); "
+            f"get {source} on a machine with a network and give its path"
+        ) from error
+    print(f"{purpose}: weights {path} sha256 {hashlib.sha256(content).hexdigest()}", file=sys.stderr)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{purpose}: {str(path)!r} is not a file of plain weights ({reason}); get {source}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{purpose}: {str(path)!r} holds {type(state).__name__}, wanted a state dict; get {source}")
+    return state
+
+
+def load_exactly(module: torch.nn.Module, state: dict[str, Tensor], *, purpose: str, source: str) -> None:
+    """`module.load_state_dict(state)`; ValueError that names the first key that does not fit."""
+    wanted = module.state_dict()
+    for key, value in wanted.items():
+        if key not in state:
+            raise ValueError(f"{purpose}: the weights have no {key!r}; these are not {source}")
+        if state[key].shape != value.shape:
+            raise ValueError(
+                f"{purpose}: {key!r} has the shape {tuple(state[key].shape)}, wanted {tuple(value.shape)}; "
+                f"these are not {source}"
+            )
+    module.load_state_dict({key: state[key] for key in wanted})

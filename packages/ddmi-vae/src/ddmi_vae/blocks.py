@@ -1,0 +1,127 @@
+"""Convolutional blocks on planes, and attention that mixes planes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Plane = Float[Tensor, "batch _ _ _"]
+Mixing = Literal["none", "channels", "tokens"]
+
+
+def group_norm(channels: int, groups: int) -> nn.GroupNorm:
+    """GroupNorm with eps 1e-6 and at most `groups` groups, of equal size."""
+    while channels % groups:
+        groups -= 1
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+class ConvBlock(nn.Module):
+    """Residual block: (GroupNorm, SiLU, 3x3) twice, 1x1 shortcut where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int, *, groups: int = 32) -> None:
+        super().__init__()
+        self.norm1 = group_norm(inputs, groups)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = group_norm(outputs, groups)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
+
+    def forward(self, x: Plane) -> Plane:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        return h + (x if self.shortcut is None else self.shortcut(x))
+
+
+class TokenAttention(nn.Module):
+    """Residual self-attention over tokens (batch, channel, token), scale 1 / sqrt(channels per head)."""
+
+    def __init__(self, channels: int, *, heads: int = 1, groups: int = 32) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"TokenAttention: {channels} channels cannot be split into {heads} heads")
+        self.heads = heads
+        self.norm = group_norm(channels, groups)
+        self.query, self.key, self.value, self.out = (nn.Conv1d(channels, channels, 1) for _ in range(4))
+
+    def forward(self, x: Float[Tensor, "batch channel token"]) -> Float[Tensor, "batch channel token"]:
+        h = self.norm(x)
+        query, key, value = (
+            map_(h).unflatten(1, (self.heads, -1)).transpose(2, 3) for map_ in (self.query, self.key, self.value)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return x + self.out(attended.transpose(2, 3).flatten(1, 2))
+
+
+class PlaneAttention(TokenAttention):
+    """Self-attention over the cells of one plane."""
+
+    def forward(self, x: Plane) -> Plane:  # type: ignore[override]
+        return super().forward(x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+class PlaneMixing(nn.Module):
+    """Lets planes see each other.
+
+    "none": they do not.  "channels": equal planes are stacked on channels and go through block, attention, block.
+    "tokens": attention over the tokens of all planes, of any sizes.
+    """
+
+    def __init__(self, mixing: Mixing, planes: int, channels: int, *, groups: int = 32, heads: int = 1) -> None:
+        super().__init__()
+        if mixing not in ("none", "channels", "tokens"):
+            raise ValueError(f"PlaneMixing: mixing must be 'none', 'channels' or 'tokens', got {mixing!r}")
+        self.mixing: Mixing = mixing
+        stacked = planes * channels
+        self.layers: nn.Module = nn.Identity()
+        if mixing == "channels":
+            self.layers = nn.Sequential(
+                ConvBlock(stacked, stacked, groups=groups),
+                PlaneAttention(stacked, heads=heads, groups=groups),
+                ConvBlock(stacked, stacked, groups=groups),
+            )
+        elif mixing == "tokens":
+            self.layers = TokenAttention(channels, heads=heads, groups=groups)
+
+    def forward(self, planes: list[Tensor]) -> list[Tensor]:
+        if self.mixing == "channels":
+            shapes = {tuple(plane.shape) for plane in planes}
+            if len(shapes) > 1:
+                raise ValueError(f"mixing='channels' needs planes of one size, got {sorted(shapes)}; use 'tokens'")
+            return list(self.layers(torch.cat(planes, dim=1)).chunk(len(planes), dim=1))
+        if self.mixing == "tokens":
+            counts = [plane.shape[-2] * plane.shape[-1] for plane in planes]
+            mixed = self.layers(torch.cat([plane.flatten(2) for plane in planes], dim=2)).split(counts, dim=2)
+            return [one.unflatten(2, plane.shape[2:]) for one, plane in zip(mixed, planes, strict=True)]
+        return planes
+
+
+class Downsample(nn.Module):
+    """3x3 convolution of stride 2 along the scaled axes, padded by one cell at the right and bottom only there."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3)
+
+    def forward(self, x: Plane, scaled: tuple[bool, bool]) -> Plane:
+        rows, columns = scaled
+        x = F.pad(x, (0 if columns else 1, 1, 0 if rows else 1, 1))
+        return F.conv2d(x, self.conv.weight, self.conv.bias, stride=(1 + rows, 1 + columns))
+
+
+class Upsample(nn.Module):
+    """Nearest doubling along the scaled axes, then a 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Plane, scaled: tuple[bool, bool]) -> Plane:
+        rows, columns = scaled
+        x = x.repeat_interleave(2, dim=2) if rows else x
+        x = x.repeat_interleave(2, dim=3) if columns else x
+        return self.conv(x)
