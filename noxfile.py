@@ -12,11 +12,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
-PACKAGES = {
-    p.name: p for p in (*sorted((ROOT / "packages").iterdir()), ROOT / "apps") if (p / "pyproject.toml").exists()
-}
-PACKAGES["ddmi"] = PACKAGES.pop("apps")
-LIBRARIES = [name for name in PACKAGES if name != "ddmi"]
+LIBRARIES = sorted(p.parent.name for p in (ROOT / "packages").glob("*/pyproject.toml"))
+PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
 
 def run(session: nox.Session, *command: str, groups: tuple[str, ...] = ()) -> None:
@@ -100,5 +97,5 @@ def build(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def release(session: nox.Session) -> None:
-    """Release one package: `nox -s release -- ddmi-fields 0.2.0` bumps, writes the changelog and bounds, builds, tags."""
-    run(session, "python", "release.py", *session.posargs)
+    """Release one package (`-- NAME VERSION`): version, changelog and siblings' bounds, build, tag."""
+    run(session, "python", "tools/release.py", *session.posargs)

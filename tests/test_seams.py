@@ -52,6 +52,11 @@ def make_vae(case: Case, channels: int = 3) -> D2CVAE:
     return D2CVAE(encoder, decoder, read_out)
 
 
+def small_unet(space: LatentSpace) -> PlaneUNet:
+    options = dict(width=16, multipliers=(1, 2), blocks=1, attention_factors=(1,), head_channels=8)
+    return PlaneUNet(space.plane_shapes, space.packing, **options)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_signal_goes_all_the_way(name: str) -> None:
     case = CASES[name]
@@ -66,9 +71,7 @@ def test_signal_goes_all_the_way(name: str) -> None:
         for back, plane in zip(space.unpack(packed), posterior.mean, strict=True):
             torch.testing.assert_close(back, plane)
 
-        denoiser = PlaneUNet(
-            space.plane_shapes, packing, width=16, multipliers=(1, 2), blocks=1, attention_factors=(1,), head_channels=8
-        )
+        denoiser = small_unet(space)
         diffusion = LatentDiffusion(denoiser, NoiseConfig(prediction="v"), space.shape)
         objective = DiffusionObjective(diffusion, space)
         batch = LatentBatch(posterior.mean, posterior.std)
@@ -89,7 +92,7 @@ def test_signal_goes_all_the_way(name: str) -> None:
 class Waves:
     """A toy fifth modality: damped travelling waves on the (x, t) plane, one value at each point."""
 
-    layout: PlaneLayout = PlaneLayout("xt", ("xt",))
+    layout = PlaneLayout("xt", ("xt",))
 
     def dataset(self, split: str) -> list[float]:
         return [0.5 + 0.1 * i for i in range(8)]
@@ -126,9 +129,7 @@ def test_fifth_modality_trains_without_touching_a_package(tmp_path: Path) -> Non
     posterior = vae.encode(modality.collate(modality.dataset("train"), rng).inputs)
     means, stds = tuple(m.detach() for m in posterior.mean), tuple(s.detach() for s in posterior.std)
     space = LatentSpace.fit([(means, stds)])
-    denoiser = PlaneUNet(
-        space.plane_shapes, width=16, multipliers=(1,), blocks=1, attention_factors=(1,), head_channels=8
-    )
+    denoiser = small_unet(space)
     diffusion = LatentDiffusion(denoiser, NoiseConfig(prediction="flow"), space.shape)
 
     def moments(indices: list[int], rng: StepRandom) -> LatentBatch:

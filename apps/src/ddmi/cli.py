@@ -189,7 +189,7 @@ class Report:
         model = DDMI.from_pretrained(self.run_dir)
         out = self.out or self.run_dir / "report"
         say("pictures:")
-        for path in model.experiment.modality.report(model, out, seed=self.seed):
+        for path in model.experiment.modality.report(model, out, seed=self.seed, note=say):
             say(f"  {path}")
 
 

@@ -10,7 +10,8 @@ from ddmi_diffusion import LatentDiffusion, NoiseConfig, OptimizerConfig, PlaneU
 from ddmi_diffusion.latent_space import Packing, PlaneShape
 from ddmi_diffusion.schedulers import SamplerName
 from ddmi_fields import CoarseToFineReadOut, ConcatReadOut, PlaneLayout, ReadOut
-from ddmi_modalities.image import EfficientNetPerceptualConfig, ImageModality, LPIPSConfig, PatchAdversaryConfig
+from ddmi_modalities.image import ImageModality
+from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
 from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder, Ramp
 
 

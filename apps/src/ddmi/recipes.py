@@ -17,7 +17,8 @@ from ddmi.experiment import (
     VAEConfig,
 )
 from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
-from ddmi_modalities.image import ImageModality, LPIPSConfig, PatchAdversaryConfig
+from ddmi_modalities.image import ImageModality
+from ddmi_modalities.image.terms import LPIPSConfig, PatchAdversaryConfig
 
 PRESETS = ("test", "demo", "small", "paper")
 
@@ -101,7 +102,7 @@ def _training(*, steps: int, batch_size: int, learning_rate: float, sheet_every:
 def _vae(
     native: int, *, patch: int, width: int, multipliers: tuple[int, ...], latent: int, basis: int, read_out: int,
     scales: int,
-) -> VAEConfig:  # fmt: skip
+) -> VAEConfig:
     groups = 8
     return VAEConfig(
         encoder=EncoderConfig(patch=patch, width=width, multipliers=multipliers, blocks=1, groups=groups),
@@ -125,7 +126,7 @@ def _diffusion(*, width: int, multipliers: tuple[int, ...], steps: int) -> Diffu
             head_channels=min(32, width),
             groups=16,
             scale_shift=True,
-        ),  # fmt: skip
+        ),
         sampling_steps=steps,
     )
 
@@ -174,7 +175,7 @@ def _paper_images(name: str, source: str, flip: bool) -> Experiment:
             warmup=0,
             ema_decay=0.9999,
             ema_every=10,
-        ),  # fmt: skip
+        ),
     )
 
 
@@ -196,4 +197,4 @@ def make_experiment(recipe: str, preset: str, data: str | None = None) -> Experi
     if entry.needs_data and data is None:
         raise ValueError(f"recipe {recipe!r} has no data of its own; name them with --data PATH")
     experiment = entry.make(preset)
-    return experiment if data is None else replace(experiment, modality=experiment.modality.with_data(data))
+    return experiment if data is None else replace(experiment, modality=replace(experiment.modality, source=data))

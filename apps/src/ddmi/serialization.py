@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from ddmi import experiment as e
 from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
-from ddmi_modalities.image import EfficientNetPerceptualConfig, ImageModality, LPIPSConfig, PatchAdversaryConfig
+from ddmi_modalities.image import ImageModality
+from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
 
 NODES: dict[str, type] = {
     "experiment": e.Experiment,

@@ -36,8 +36,8 @@ class ResidualBlock(nn.Module):
 class ModulatedLinear(nn.Module):
     """A linear layer whose input channels are scaled by a style, and whose outputs are brought back to unit variance.
 
-    `w'_ij = s_j w_ij`, `w''_ij = w'_ij / sqrt(sum_j w'_ij^2 + 1e-8)` (StyleGAN2, eq. 1-3).  Weights are stored with unit
-    variance and scaled at run time (equalised learning rate).
+    `w'_ij = s_j w_ij`, `w''_ij = w'_ij / sqrt(sum_j w'_ij^2 + 1e-8)` (StyleGAN2, eq. 1-3).  Weights are stored
+    with unit variance and scaled at run time (equalised learning rate).
     """
 
     def __init__(self, inputs: int, outputs: int, *, style: int, demodulate: bool = True) -> None:

@@ -21,7 +21,8 @@ def sample_plane(
 ) -> Float[Tensor, "batch query channel"]:
     """phi(c; Xi): bilinear interpolation of the four nearest basis vectors, clamped to the border.
 
-    `points` holds (column, row) coordinates in [-1, 1].  First derivatives only: few versions of `grid_sample` have a double backward.
+    `points` holds (column, row) coordinates in [-1, 1].  First derivatives only: not every torch has a double backward
+    of `grid_sample`.
     Half precision is looked up in float32: on CPU `grid_sample` of channels-last bfloat16 planes returns NaN.
     """
     sampled = F.grid_sample(

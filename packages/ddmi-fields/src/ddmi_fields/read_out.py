@@ -113,7 +113,7 @@ class CoarseToFineReadOut(ReadOut):
         if self.style is None:
             if condition is not None:
                 raise ValueError(
-                    "CoarseToFineReadOut: got a condition, but was built without one; pass native=ROWS to condition on scale"
+                    "CoarseToFineReadOut: got a condition, but was built without one; native=ROWS conditions on scale"
                 )
             return None
         scale = torch.as_tensor(1.0 if condition is None else condition, dtype=torch.float32, device=like.device)

@@ -7,7 +7,7 @@ the query; the command line parses a `View` and saves an `Artefact`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar, runtime_checkable
@@ -49,8 +49,11 @@ class Artefact(Protocol):
     def __len__(self) -> int:
         """How many functions it shows."""
 
-    def save(self, directory: Path) -> list[Path]:
-        """Write one file per function (000.png, 001.png, ...), making the directory; returns the paths, in order."""
+    def save(self, directory: Path, start: int = 0) -> list[Path]:
+        """Write one file per function (000.png, 001.png, ..., from `start`), making the directory; returns the paths."""
+
+    def save_sheet(self, path: Path) -> None:
+        """Write one picture of all of them, making its directory."""
 
 
 @runtime_checkable
@@ -120,6 +123,25 @@ class Modality(Protocol[Item, Query, ViewT, Made]):
 
     def read(self, path: Path) -> tuple[Tensor, ...]:
         """One file of the user as the encoder's inputs, with a batch of 1.  Raises ValueError naming the file."""
+
+    def evaluate(
+        self,
+        model: FunctionSource,
+        *,
+        count: int,
+        pairs: int,
+        seed: int,
+        weights: Path | None,
+        note: Callable[[str], None],
+    ) -> dict[str, float]:
+        """All metrics of a trained model on held-out data, as one flat dictionary.
+
+        `count` items a side of distances between sets, `pairs` items of pairwise metrics, `weights` of the standard
+        feature network (a network that needs no download is taken without), `note` says what is being done.
+        """
+
+    def report(self, model: FunctionSource, directory: Path, *, seed: int, note: Callable[[str], None]) -> list[Path]:
+        """Pictures that show what a model has learnt; returns their paths."""
 
     def metrics(self, made: Made, true: Made) -> dict[str, float]:
         """Pairwise quality of `made` against `true`: two artefacts of the same view, item by item."""

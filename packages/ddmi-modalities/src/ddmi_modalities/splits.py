@@ -10,7 +10,7 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-def split_of(name: str, test_fraction: float = 0.1) -> Split:
+def split_of(name: str, test_fraction: float = 0.11) -> Split:
     """The split of the item called `name`: sha256 of the name as a number in [0, 1), test below `test_fraction`.
 
     Give things that must not be separated (variants of one drawing, frames of one clip) the same name.

@@ -58,7 +58,7 @@ class VAEObjective(nn.Module):
         nll: `(prediction, target) -> (batch,)`.
         kl_weight: lambda_z as a function of the step.
         perceptual: optional `(prediction, target, query) -> (batch,)`, already weighted.
-        adversary: optional `(prediction, query, reconstruction loss, last_layer, step, rng) -> scalar`, already weighted.
+        adversary: optional `(prediction, query, reconstruction loss, last_layer, step, rng) -> scalar`, weighted.
         spectral_weight: optional weight of the sum of largest singular values, as a function of the step.
     """
 

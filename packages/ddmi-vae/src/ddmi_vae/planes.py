@@ -96,7 +96,7 @@ class PlaneEncoder(nn.Module):
         self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1)
 
     def forward(self, planes: Planes | Tensor) -> Planes:
-        """Planes (batch, in_channels, rows, columns) to (batch, 2 C, rows / f, columns / f), rounded down at each halving.
+        """Planes (batch, in_channels, rows, columns) to (batch, 2 C, rows / f, columns / f), rounded down.
 
         f is `patch`, times 2 for every level but the first along the scaled axes.
         """

@@ -59,7 +59,7 @@ def evaluate_images(
         for start in range(0, len(items), CHUNK):
             yield modality.truth(items[start : start + CHUNK], view).images
 
-    sides = {
+    sides: dict[str, Callable[[], Iterator[Tensor]]] = {
         "real": lambda: images([training[i] for i in spread(len(training), count)]),
         "reconstructions": lambda: functions(lambda s, n: model.reconstruct(modality.inputs(real[s : s + n]))),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.openmoji import OpenMoji
 from ddmi_modalities.image.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
 from ddmi_modalities.image.view import ImageArtefact, ImageView
-from ddmi_modalities.modality import Batch, DataSet
+from ddmi_modalities.modality import Batch, DataSet, FunctionSource
 from ddmi_modalities.splits import Split
 from ddmi_vae import Randomness, gaussian_nll, laplace_nll
 
@@ -147,6 +147,39 @@ class ImageModality:
         """One image file, its centred square at `size`.  Raises ValueError naming the file."""
         picture = resize_square(centre_square(open_picture(Path(path))), self.size)
         return (to_float(to_tensor(picture))[None],)
+
+    def evaluate(
+        self,
+        model: FunctionSource,
+        *,
+        count: int = 500,
+        pairs: int = 100,
+        seed: int = 0,
+        weights: Path | None = None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> dict[str, float]:
+        """PSNR and SSIM of reconstructions at several sizes, and Frechet distances: see `evaluation.evaluate_images`.
+
+        Features are Inception's where its `weights` are given, else EfficientNet-Lite0's.
+        """
+        from ddmi_modalities.image.evaluation import evaluate_images
+        from ddmi_modalities.image.features import EfficientNetLite0Features, InceptionFeatures
+
+        network = InceptionFeatures(weights) if weights is not None else EfficientNetLite0Features()
+        return evaluate_images(self, model, network, count=count, pairs=pairs, seed=seed, note=note)
+
+    def report(
+        self,
+        model: FunctionSource,
+        directory: Path,
+        *,
+        seed: int = 0,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> list[Path]:
+        """Reconstructions, samples, one sample at several sizes, a zoom: see `report.report_images`."""
+        from ddmi_modalities.image.report import report_images
+
+        return report_images(self, model, directory, seed=seed, note=note)
 
     def metrics(self, made: ImageArtefact, true: ImageArtefact) -> dict[str, float]:
         """PSNR in dB and SSIM, each per image, then the mean."""

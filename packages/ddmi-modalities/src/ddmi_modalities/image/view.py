@@ -65,11 +65,17 @@ class ImageArtefact:
     def __len__(self) -> int:
         return len(self.images)
 
-    def save(self, directory: Path) -> list[Path]:
-        """Writes 000.png, 001.png, ... into the directory, which is made; returns their paths."""
+    def save(self, directory: Path, start: int = 0) -> list[Path]:
+        """Writes 000.png, 001.png, ... (from `start`) into the directory, which is made; returns their paths."""
         directory.mkdir(parents=True, exist_ok=True)
-        digits = max(3, len(str(len(self) - 1)))
-        paths = [directory / f"{index:0{digits}d}.png" for index in range(len(self))]
+        paths = [directory / f"{start + index:03d}.png" for index in range(len(self))]
         for path, image in zip(paths, self.images, strict=True):
             to_picture(image).save(path)
         return paths
+
+    def save_sheet(self, path: Path) -> None:
+        """Writes all images as one contact sheet, at most 128 pixels an image."""
+        from ddmi_modalities.image.sheet import contact_sheet
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(self.images, tile=min(128, max(self.images.shape[-2:]))).save(path)
