@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ddmi_diffusion import NoiseConfig
+
+PREDICTIONS = ["eps", "v", "x0", "flow"]
+
+
+def test_betas_are_squares_of_an_even_spacing() -> None:
+    config = NoiseConfig()
+    assert config.betas.dtype == torch.float64
+    torch.testing.assert_close(config.betas[[0, -1]], torch.tensor([0.0015, 0.0195], dtype=torch.float64))
+    roots = config.betas.sqrt()
+    torch.testing.assert_close(roots.diff(), roots.diff().mean().expand(999))
+    slow = 1.0
+    for beta in config.betas[:10].tolist():
+        slow *= 1 - beta
+    assert config.alphas_cumprod[9].item() == pytest.approx(slow, rel=1e-12)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_conversions_recover_the_clean_latent_and_the_noise(prediction: Any) -> None:
+    torch.manual_seed(0)
+    config = NoiseConfig(prediction=prediction)
+    z, noise, t = torch.randn(4, 3, 5), torch.randn(4, 3, 5), torch.tensor([1.0, 200.0, 500.0, 900.0])
+    z_t = config.add_noise(z, noise, t)
+    target = config.target(z, noise, t)
+    torch.testing.assert_close(config.to_x0(target, z_t, t), z, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(config.to_eps(target, z_t, t), noise, atol=1e-3, rtol=1e-3)
+
+
+def test_variance_is_preserved_and_flow_interpolates() -> None:
+    like = torch.zeros(3, 2, 2)
+    t = torch.tensor([0.0, 400.0, 999.0])
+    alpha, sigma = NoiseConfig(prediction="v").coefficients(t, like)
+    torch.testing.assert_close(alpha**2 + sigma**2, torch.ones(3, 1, 1))
+    alpha, sigma = NoiseConfig(prediction="flow").coefficients(t, like)
+    torch.testing.assert_close(sigma.flatten(), t / 1000)
+    torch.testing.assert_close(alpha + sigma, torch.ones(3, 1, 1))
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_min_snr_weights_are_one_loss_in_x0_space(prediction: Any) -> None:
+    """Whatever is predicted, weight * error(prediction) = min(snr, gamma) * error(x0)."""
+    torch.manual_seed(0)
+    config = NoiseConfig(prediction=prediction)
+    z, noise = torch.randn(5, 64), torch.randn(5, 64)
+    t = torch.tensor([5.0, 100.0, 400.0, 700.0, 950.0])
+    z_t = config.add_noise(z, noise, t)
+    target = config.target(z, noise, t)
+    prediction_ = target + 0.1 * torch.randn_like(target)
+    error = (prediction_ - target).square().mean(1) * config.min_snr_weight(t, 5.0)
+    alpha, sigma = config.coefficients(t, z)
+    snr = (alpha**2 / sigma**2).flatten().clamp(max=5.0)
+    x0_error = (config.to_x0(prediction_, z_t, t) - z).square().mean(1) * snr
+    torch.testing.assert_close(error, x0_error, rtol=1e-2, atol=1e-6)
+
+
+def test_times_are_whole_steps_or_continuous() -> None:
+    uniform = torch.tensor([0.0, 0.12345, 0.999999])
+    assert NoiseConfig().sample_times(uniform).tolist() == [0.0, 123.0, 999.0]
+    assert NoiseConfig(prediction="flow").sample_times(uniform)[1].item() == pytest.approx(123.45)
+
+
+def test_bad_configurations() -> None:
+    with pytest.raises(Exception, match="prediction"):
+        NoiseConfig(prediction="score")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="beta_start <= beta_end"):
+        NoiseConfig(beta_start=0.5, beta_end=0.1)

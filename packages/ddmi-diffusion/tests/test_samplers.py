@@ -1,0 +1,108 @@
+"""Every sampler against the analytic case: for Gaussian data the best denoiser is known in closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ddmi_diffusion import Conditioning, Guidance, LatentDiffusion, NoiseConfig, make_scheduler
+
+MEAN, STD = 1.5, 0.4
+PAIRS = [(p, s) for p in ("eps", "v", "x0") for s in ("ddpm", "ddim", "dpm-solver++", "unipc")]
+PAIRS += [("flow", s) for s in ("euler", "dpm-solver++", "unipc")]
+
+
+class GaussianDenoiser(nn.Module):
+    """The exact posterior mean for z_0 ~ N(MEAN, STD^2), turned into what is predicted."""
+
+    def __init__(self, noise: NoiseConfig) -> None:
+        super().__init__()
+        self.noise = noise
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, z: Tensor, t: Tensor, cond: Conditioning | None = None) -> Tensor:
+        mean = MEAN if cond is None else cond.tokens[:, :1, 0]
+        alpha, sigma = (c.double() for c in self.noise.coefficients(t, z.double()))
+        variance = alpha**2 * STD**2 + sigma**2
+        x0 = mean + alpha * STD**2 / variance * (z.double() - alpha * mean)
+        noise = (z.double() - alpha * x0) / sigma.clamp_min(1e-9)
+        return self.noise.target(x0, noise, t).float()
+
+
+def gaussian_diffusion(prediction: Any) -> LatentDiffusion:
+    noise = NoiseConfig(prediction=prediction)
+    return LatentDiffusion(GaussianDenoiser(noise), noise, (2,))
+
+
+@pytest.mark.parametrize(("prediction", "sampler"), PAIRS)
+def test_sampler_reaches_the_analytic_gaussian(prediction: str, sampler: str) -> None:
+    steps = 200 if sampler == "ddpm" else 50
+    samples = gaussian_diffusion(prediction).sample(2000, seed=1, steps=steps, sampler=sampler)
+    assert samples.mean().item() == pytest.approx(MEAN, abs=0.03)
+    assert samples.std().item() == pytest.approx(STD, rel=0.08)
+
+
+@pytest.mark.parametrize(("prediction", "sampler"), PAIRS)
+def test_sample_i_is_a_function_of_seed_and_i(prediction: str, sampler: str) -> None:
+    diffusion = gaussian_diffusion(prediction)
+    batch = diffusion.sample(5, seed=3, steps=6, sampler=sampler)
+    late = diffusion.sample(2, seed=3, start=3, steps=6, sampler=sampler)
+    torch.testing.assert_close(batch[3:], late, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(batch[:2], diffusion.sample(2, seed=4, steps=6, sampler=sampler))
+    assert diffusion.sample(0, steps=6, sampler=sampler).shape == (0, 2)
+
+
+def test_ddim_is_the_written_recursion() -> None:
+    """Eta 0, times evenly spaced from T - 1, the last step returns the predicted z_0."""
+    diffusion = gaussian_diffusion("eps")
+    z = torch.randn(3, 2)
+    wanted = z.clone()
+    times = [999, 799, 599, 399, 199]
+    abar = diffusion.noise.alphas_cumprod.float()
+    for t, previous in zip(times, [*times[1:], None], strict=True):
+        eps = diffusion.predict(wanted, torch.full((3,), float(t)))
+        x0 = (wanted - (1 - abar[t]).sqrt() * eps) / abar[t].sqrt()
+        wanted = x0 if previous is None else abar[previous].sqrt() * x0 + (1 - abar[previous]).sqrt() * eps
+    torch.testing.assert_close(diffusion.sample(3, steps=5, initial=z), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_guidance_moves_between_the_branches_in_one_batch() -> None:
+    diffusion = gaussian_diffusion("eps")
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    cond, null = Conditioning(torch.full((1, 1, 1), 2.0), mask), Conditioning(torch.zeros(1, 1, 1), mask)
+    z, t = torch.randn(3, 2), torch.full((3,), 500.0)
+    by_hand = diffusion.predict(z, t, null.expand(3)) + 2.5 * (
+        diffusion.predict(z, t, cond.expand(3)) - diffusion.predict(z, t, null.expand(3))
+    )
+    guided = diffusion._guided(z, 500.0, cond.expand(3), Guidance(weight=2.5, null=null))
+    torch.testing.assert_close(guided, by_hand, rtol=1e-5, atol=1e-5)
+    outside = diffusion._guided(z, 500.0, cond.expand(3), Guidance(weight=2.5, null=null, start=0.6))
+    torch.testing.assert_close(outside, diffusion.predict(z, t, cond.expand(3)))
+    means = [
+        diffusion.sample(500, steps=30, cond=cond, guidance=Guidance(weight=w, null=null)).mean().item()
+        for w in (0.0, 1.0, 2.0)
+    ]
+    assert means[0] == pytest.approx(0.0, abs=0.1)
+    assert means[1] == pytest.approx(2.0, abs=0.1)
+    assert means[2] > 2.5
+
+
+def test_unfit_samplers_are_refused_with_the_remedy() -> None:
+    with pytest.raises(ValueError, match="does not fit prediction 'flow'; choose one of euler"):
+        make_scheduler("ddim", NoiseConfig(prediction="flow"))
+    diffusion = gaussian_diffusion("v")
+    with pytest.raises(ValueError, match="clip_sample=True"):
+        diffusion.sample(1, sampler=diffusers.DDIMScheduler())
+    foreign = diffusers.DDIMScheduler(clip_sample=False)
+    with pytest.raises(ValueError, match="expects 'epsilon', the denoiser was trained for 'v_prediction'"):
+        diffusion.sample(1, sampler=foreign)
+    with pytest.raises(ValueError, match="expects 'flow_prediction'"):
+        diffusion.sample(1, sampler=diffusers.FlowMatchEulerDiscreteScheduler())
+    ours = diffusers.DDIMScheduler(
+        clip_sample=False, prediction_type="v_prediction", trained_betas=diffusion.noise.betas.numpy()
+    )
+    assert diffusion.sample(1, sampler=ours, steps=3).isfinite().all()
