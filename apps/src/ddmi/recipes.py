@@ -100,7 +100,14 @@ def _training(*, steps: int, batch_size: int, learning_rate: float, sheet_every:
 
 
 def _vae(
-    native: int, *, patch: int, width: int, multipliers: tuple[int, ...], latent: int, basis: int, read_out: int,
+    native: int,
+    *,
+    patch: int,
+    width: int,
+    multipliers: tuple[int, ...],
+    latent: int,
+    basis: int,
+    read_out: int,
     scales: int,
 ) -> VAEConfig:
     groups = 8

@@ -42,6 +42,10 @@ class ImageReadOut(ReadOut):
         for block, layer, _ in self._noisy_layers():
             self.register_buffer(f"strength_{block}_{layer}", torch.zeros(1))
 
+    @property
+    def last_layer(self) -> Tensor:
+        return self.body.last_layer
+
     def _noisy_layers(self) -> list[tuple[int, int, nn.Module]]:
         return [
             (i, j, layer)

@@ -20,6 +20,15 @@ class ReadOut(nn.Module, ABC):
 
     native: int | None = None
     """For read-outs conditioned on scale: rows of the grid at which the condition is 1."""
+    out: nn.Module
+    """The layer that makes values of the last hidden state."""
+
+    @property
+    def last_layer(self) -> Tensor:
+        """The weight of `out`, where adversarial and likelihood gradients are balanced."""
+        weight = self.out.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
     @abstractmethod
     def forward(

@@ -50,7 +50,7 @@ class Artefact(Protocol):
         """How many functions it shows."""
 
     def save(self, directory: Path, start: int = 0) -> list[Path]:
-        """Write a file per function (000.png, 001.png, ..., from `start`) into a directory that it makes; their paths."""
+        """Write a file per function (000.png, ..., from `start`), making the directory; returns their paths."""
 
     def save_sheet(self, path: Path) -> None:
         """Write one picture of all of them, making its directory."""

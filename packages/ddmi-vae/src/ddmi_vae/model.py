@@ -38,4 +38,4 @@ class D2CVAE(nn.Module):
     @property
     def last_layer(self) -> Tensor:
         """Weight of the read-out's last layer, where adversarial and likelihood gradients are balanced."""
-        return [p for p in self.read_out.parameters() if p.ndim == 2][-1]
+        return self.read_out.last_layer
