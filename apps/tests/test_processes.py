@@ -31,4 +31,4 @@ def test_two_processes_follow_one(tmp_path: Path) -> None:
     for file in ("vae", "latent_space", "denoiser"):
         one, two = (load_file(tmp_path / name / f"{file}.safetensors") for name in ("one", "two"))
         for key, value in one.items():
-            torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-3, msg=lambda m, k=key: f"{file} {k}: {m}")
+            torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-3, msg=f"{file}: {key} differs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm import tqdm
 
 from ddmi_fields import ImplicitFunction, PlaneLayout, grid_coordinates
 from ddmi_modalities.image.folder import ImageFolder
@@ -130,7 +131,10 @@ class ImageModality:
 
     @torch.no_grad()
     def render(self, function: ImplicitFunction, view: ImageView) -> ImageArtefact:
-        return ImageArtefact(to_bytes(function.grid(view.size, view.crop)).cpu())
+        def progress(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
+            return tqdm(tiles, desc=f"reading {view.size[0]} x {view.size[1]}", delay=3, leave=False)
+
+        return ImageArtefact(to_bytes(function.grid(view.size, view.crop, progress=progress)).cpu())
 
     def truth(self, items: Sequence[ImageItem], view: ImageView) -> ImageArtefact:
         """The data at the view's size.  Raises ValueError for other than square images: the data are squares."""
