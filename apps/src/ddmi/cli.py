@@ -281,7 +281,7 @@ def _dispatch(name: str, args: Sequence[str]) -> None:
     rest_of_line = [arg for arg in args if arg not in helps]
     command, rest = tyro.cli(COMMANDS[name], args=rest_of_line, prog=f"{PROGRAM} {name}", return_unknown_args=True)
     if helps:
-        print(f"{command}\n")
+        print(f"The command's own options: `{PROGRAM} {name} --help`.  Those of what it works on:\n")
         rest = [*rest, "--help"]
     command.run(rest)
 

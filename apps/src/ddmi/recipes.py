@@ -74,9 +74,9 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
             preset=preset,
             modality=modality,
             vae=_vae(size, patch=2, width=48, multipliers=(1, 1, 2), latent=32, basis=16, read_out=64),
-            vae_training=_training(steps=3000, batch_size=8, learning_rate=2e-3),
-            diffusion=_diffusion(width=128, multipliers=(1, 2), blocks=1, steps=50),
-            diffusion_training=_training(steps=2000, batch_size=32, learning_rate=6e-4),
+            vae_training=_training(steps=3600, batch_size=8, learning_rate=2e-3),
+            diffusion=_diffusion(width=96, multipliers=(1, 2), blocks=1, steps=50),
+            diffusion_training=_training(steps=1600, batch_size=32, learning_rate=1e-3),
         )
     return Experiment(
         recipe=name,

@@ -132,7 +132,7 @@ class ImageModality:
     @torch.no_grad()
     def render(self, function: ImplicitFunction, view: ImageView) -> ImageArtefact:
         def progress(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
-            return tqdm(tiles, desc=f"reading {view.size[0]} x {view.size[1]}", delay=3, leave=False)
+            return tqdm(tiles, desc=f"reading {view.size[0]} x {view.size[1]}", delay=3, leave=False, disable=None)
 
         return ImageArtefact(to_bytes(function.grid(view.size, view.crop, progress=progress)).cpu())
 
