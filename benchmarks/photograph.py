@@ -2,7 +2,7 @@
 
     python benchmarks/photograph.py [--seconds 60] [--out benchmarks/results/photograph.json]
 
-scikit-image's astronaut, 256 x 256: 196,608 values. Fitted by `ddmi.fit` (at most as many numbers, finest plane 128 x 128)
+scikit-image's astronaut, 256 x 256: 196,608 values. Fitted by `ddmi.fit` (at most as many numbers, finest plane 128^2)
 and by the three networks of examples/plane_embedding.py, each for the same time, one after the other.
 """
 
@@ -17,11 +17,12 @@ import time
 from pathlib import Path
 
 import torch
+from PIL import Image
+from skimage import data
+
 from ddmi.allocator import keep_freed_pages
 from ddmi.fit import FitConfig, fit_image
 from ddmi_modalities.image.pixels import resize_square, to_float, to_tensor
-from PIL import Image
-from skimage import data
 
 ROOT = Path(__file__).resolve().parent.parent
 

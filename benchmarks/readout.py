@@ -2,8 +2,8 @@
 
     python benchmarks/readout.py [--large] [--out benchmarks/results/readout.json]
 
-A paper-size image read-out: three 64-channel planes of 64, 128 and 256 cells, width 256. The matrix-product rate is that
-of a (tile x 256) by (256 x 256) product, measured between the read-outs of the same run, in the same precision.
+A paper-size image read-out: three 64-channel planes of 64, 128 and 256 cells, width 256. The matrix-product rate is
+that of a (tile x 256) by (256 x 256) product, measured between the read-outs of the same run, in the same precision.
 `--large` also reads a 4096 x 4096 image and reports the memory above the model.
 """
 
@@ -19,9 +19,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout
 from torch import nn
 from tqdm import tqdm
+
+from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout
 
 REPEATS = 7
 
@@ -63,7 +64,10 @@ def rates(function: ImplicitFunction, dtype: torch.dtype, side: int) -> tuple[fl
 def bfloat16_error(function: ImplicitFunction) -> dict[str, float]:
     exact, rounded = function.grid((256, 256)), function.to(torch.bfloat16).grid((256, 256)).float()
     error = (rounded - exact).abs()
-    return {"rms_over_std": float(error.square().mean().sqrt() / exact.std()), "max_over_std": float(error.max() / exact.std())}
+    return {
+        "rms_over_std": float(error.square().mean().sqrt() / exact.std()),
+        "max_over_std": float(error.max() / exact.std()),
+    }
 
 
 @torch.no_grad()
@@ -72,7 +76,9 @@ def large_image(function: ImplicitFunction, side: int = 4096) -> float:
     function = function.to(torch.bfloat16)
     function.grid((64, 64))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    image = function.grid((side, side), progress=lambda tiles: tqdm(list(tiles), desc=f"{side} x {side}", file=sys.stderr))
+    image = function.grid(
+        (side, side), progress=lambda tiles: tqdm(list(tiles), desc=f"{side} x {side}", file=sys.stderr)
+    )
     assert image.isfinite().all()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
 

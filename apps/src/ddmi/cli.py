@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from tyro.conf import Positional
 
 from ddmi.allocator import keep_freed_pages
 
-Positional = tyro.conf.Positional
 PROGRAM = "ddmi"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ddmi.experiment import (
     AdversarialConfig,
@@ -138,7 +139,7 @@ def _paper_images(name: str, source: str, flip: bool) -> Experiment:
     """The paper's architecture and schedule for images of 256 x 256 (AFHQv2), on this recipe's data."""
     # Weights of the reference are divided by the 65,536 pixels over which it sums its likelihood.
     pixels = 256 * 256
-    optimizer = dict(betas=(0.9, 0.99), grad_clip=1.0, floor=1e-6)
+    optimizer: dict[str, Any] = dict(betas=(0.9, 0.99), grad_clip=1.0, floor=1e-6)
     return Experiment(
         recipe=name,
         preset="paper",

@@ -95,7 +95,8 @@ def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
     raise ValueError("; or ".join(errors))
 
 
-def _read_node(data: Any, wanted: Any, where: str) -> Any:
+def _read_node(data: Any, node: type, where: str) -> Any:
+    wanted: Any = node  # a dataclass, which `type` does not say
     if not isinstance(data, dict):
         raise ValueError(f"{where}: wanted an object of type {_NAMES.get(wanted, wanted.__name__)!r}, got {data!r}")
     given = data.get("type", _NAMES.get(wanted))

@@ -145,9 +145,9 @@ class Run:
             data: Any = modality.dataset("train")
             moments: Any = None
             if settings.cache:
-                data, collate = self._cached_moments(vae, data), LatentCache.collate
+                data = self._cached_moments(vae, data)
                 statistics: Any = data.moments()
-                collate = data.collate
+                collate: Any = data.collate
             else:
                 statistics, collate = self._encode(vae, data, 0), modality.collate
                 moments = _Encoder(vae)

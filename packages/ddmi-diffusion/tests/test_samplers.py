@@ -40,7 +40,7 @@ def gaussian_diffusion(prediction: Any) -> LatentDiffusion:
 
 @pytest.mark.parametrize(("prediction", "sampler"), PAIRS)
 def test_sampler_reaches_the_analytic_gaussian(prediction: str, sampler: str) -> None:
-    steps = 200 if sampler == "ddpm" else 50
+    steps = 200 if sampler in ("ddpm", "ddim") else 50  # first-order: their error falls with the step
     samples = gaussian_diffusion(prediction).sample(2000, seed=1, steps=steps, sampler=sampler)
     assert samples.mean().item() == pytest.approx(MEAN, abs=0.03)
     assert samples.std().item() == pytest.approx(STD, rel=0.08)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ddmi_diffusion.conditioning import Conditioning
 from ddmi_diffusion.noise import NoiseConfig
 from ddmi_diffusion.randomness import sampling_generators, seeded_normal
-from ddmi_diffusion.schedulers import SamplerName, check_scheduler, make_scheduler
+from ddmi_diffusion.schedulers import check_scheduler, make_scheduler
 
 Packed = Float[Tensor, "batch *packed"]
 
@@ -100,7 +100,7 @@ class LatentDiffusion(nn.Module):
         seed: int = 0,
         start: int = 0,
         steps: int = 50,
-        sampler: SamplerName | Any = "ddim",
+        sampler: str | Any = "ddim",
         cond: Conditioning | None = None,
         guidance: Guidance | None = None,
         initial: Packed | None = None,

@@ -88,9 +88,9 @@ class LatentSpace:
                 second[p] += (mean.square() + std.square()).mean((2, 3)).sum(0)
         if shapes is None:
             raise ValueError("LatentSpace.fit: no moments given; the data set is empty")
-        mean = [f / count for f in first]
-        std = [(s / count - m.square()).clamp_min(1e-12).sqrt() for s, m in zip(second, mean, strict=True)]
-        return cls(shapes, tuple(m.float() for m in mean), tuple(s.float() for s in std), packing)
+        centre = [f / count for f in first]
+        spread = [(s / count - c.square()).clamp_min(1e-12).sqrt() for s, c in zip(second, centre, strict=True)]
+        return cls(shapes, tuple(c.float() for c in centre), tuple(s.float() for s in spread), packing)
 
     @property
     def shape(self) -> tuple[int, ...]:

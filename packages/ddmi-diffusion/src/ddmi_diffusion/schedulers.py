@@ -12,7 +12,7 @@ SamplerName = Literal["ddpm", "ddim", "dpm-solver++", "unipc", "euler"]
 _PREDICTION = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_prediction"}
 
 
-def make_scheduler(name: SamplerName, noise: NoiseConfig) -> Any:
+def make_scheduler(name: str, noise: NoiseConfig) -> Any:
     """A diffusers scheduler for `noise`: "ddpm", "ddim", "dpm-solver++" or "unipc" for eps, v and x0; "euler"
     (FlowMatchEuler), "dpm-solver++" or "unipc" for flow.
 

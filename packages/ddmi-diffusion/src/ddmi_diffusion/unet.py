@@ -195,13 +195,14 @@ class PlaneUNet(nn.Module):
         """The prediction at noisy latents `z` and times `t` in [0, 1000)."""
         if cond is not None and self.condition is None:
             raise ValueError("PlaneUNet: got a condition, but was built without one; pass condition=WIDTH")
-        time = self.time(timestep_embedding(t, self.width).to(self.time[0].weight.dtype))
+        time = self.time(timestep_embedding(t, self.width).to(self.stem.weight.dtype))
         # On the grid, equal planes are one plane of stacked channels.
         planes = [z] if self.packing == "grid" else split_planes(z, self.plane_shapes, self.packing)
         planes = [self.stem(plane) for plane in planes]
         skips = [planes]
         for level, stages in enumerate(self.down):
-            for one in stages:  # type: ignore[union-attr]
+            assert isinstance(stages, nn.ModuleList)
+            for one in stages:
                 planes = one(planes, time, cond)
                 skips.append(planes)
             if level < len(self.downsamples):
@@ -209,7 +210,8 @@ class PlaneUNet(nn.Module):
                 skips.append(planes)
         planes = self.middle2(self.middle1(planes, time, cond), time, cond)
         for level, stages in enumerate(self.up):
-            for one in stages:  # type: ignore[union-attr]
+            assert isinstance(stages, nn.ModuleList)
+            for one in stages:
                 skip = skips.pop()
                 planes = one([torch.cat(pair, dim=1) for pair in zip(planes, skip, strict=True)], time, cond)
             if level < len(self.upsamples):

@@ -55,7 +55,8 @@ class PlaneEmbedding(nn.Module):
     @property
     def basis(self) -> BasisField:
         """The planes as a basis field of batch 1, for a read-out or an `ImplicitFunction`."""
-        return BasisField(self.layout, [list(scale) for scale in self.planes], self.reduction)
+        fields = [list(scale.parameters()) for scale in self.planes]
+        return BasisField(self.layout, fields, self.reduction)
 
     @property
     def out_channels(self) -> int:

@@ -84,6 +84,7 @@ class CoarseToFineReadOut(ReadOut):
             raise ValueError(f"CoarseToFineReadOut: native counts rows of a grid, got {native}")
         self.channels = tuple(channels)
         self.native = native
+        self.width = width
         self.fusion: Fusion = fusion
         inputs = [channels[0], *(width + c if fusion == "concat" else width for c in channels[1:]), width]
         self.blocks = nn.ModuleList(
@@ -107,7 +108,7 @@ class CoarseToFineReadOut(ReadOut):
     ) -> Float[Tensor, "batch query channel"]:
         _check_embeddings("CoarseToFineReadOut", embeddings, self.channels)
         style = self._style(embeddings[0], condition)
-        dtype = next(self.blocks.parameters()).dtype
+        dtype = self.last_layer.dtype
         h = self.blocks[0](embeddings[0].to(dtype), style)
         if self.coordinates is not None:
             h = h + self.coordinates(coords.to(dtype))
@@ -131,8 +132,8 @@ class CoarseToFineReadOut(ReadOut):
                 f"CoarseToFineReadOut: the scale must be one number or ({like.shape[0]},), got {tuple(scale.shape)}"
             )
         scale = scale.reshape(-1)
-        embedded = sinusoidal_embedding(scale, self.style[0].in_features)
-        return self.style(embedded.to(self.style[0].weight.dtype))
+        embedded = sinusoidal_embedding(scale, self.width // 4)
+        return self.style(embedded.to(self.last_layer.dtype))
 
 
 class ConcatReadOut(ReadOut):
@@ -163,7 +164,7 @@ class ConcatReadOut(ReadOut):
                 "ConcatReadOut takes no condition; CoarseToFineReadOut(native=ROWS) is conditioned on scale"
             )
         inputs = [*embeddings, coords] if self.coordinates else embeddings
-        h = torch.cat([one.to(self.out.weight.dtype) for one in inputs], dim=-1)
+        h = torch.cat([one.to(self.last_layer.dtype) for one in inputs], dim=-1)
         for block in self.blocks:
             h = block(h)
         return self.out(h)

@@ -60,7 +60,7 @@ class TokenAttention(nn.Module):
 class PlaneAttention(TokenAttention):
     """Self-attention over the cells of one plane."""
 
-    def forward(self, x: Plane) -> Plane:  # type: ignore[override]
+    def forward(self, x: Plane) -> Plane:
         return super().forward(x.flatten(2)).unflatten(2, x.shape[2:])
 
 

@@ -87,7 +87,7 @@ class PlaneEncoder(nn.Module):
             else nn.Conv2d(in_channels, widths[0], patch, stride=patch)
         )
         self.levels = nn.ModuleList(
-            nn.ModuleList(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks))
+            nn.Sequential(*(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks)))
             for previous, current in zip([widths[0], *widths], widths, strict=False)
         )
         self.downsamples = nn.ModuleList(Downsample(w) for w in widths[:-1])
@@ -111,8 +111,7 @@ class PlaneEncoder(nn.Module):
                 )
         features = [self.stem(plane) for plane in features]
         for i, level in enumerate(self.levels):
-            for block in level:  # type: ignore[union-attr]
-                features = [block(plane) for plane in features]
+            features = [level(plane) for plane in features]
             if i < len(self.downsamples):
                 features = [self.downsamples[i](p, s) for p, s in zip(features, self.scaled, strict=True)]
         features = self.middle(features)
@@ -155,7 +154,7 @@ class PlaneDecoder(nn.Module):
         self.stem = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
         self.middle = _Middle(count, widths[0], mixing, groups, heads)
         self.levels = nn.ModuleList(
-            nn.ModuleList(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks))
+            nn.Sequential(*(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks)))
             for previous, current in zip([widths[0], *widths], widths, strict=False)
         )
         self.mixes = nn.ModuleDict(
@@ -174,8 +173,7 @@ class PlaneDecoder(nn.Module):
         features = self.middle([self.stem(plane) for plane in features])
         fields: list[list[Tensor]] = []
         for i, level in enumerate(self.levels):
-            for block in level:  # type: ignore[union-attr]
-                features = [block(plane) for plane in features]
+            features = [level(plane) for plane in features]
             if str(i) in self.mixes:
                 features = self.mixes[str(i)](features)
             if str(i) in self.taps:

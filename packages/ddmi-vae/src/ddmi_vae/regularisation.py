@@ -41,7 +41,8 @@ class SpectralRegulariser(nn.Module):
         return F.normalize(weight.T @ left, dim=0)
 
     def forward(self) -> Float[Tensor, ""]:
-        with torch.autocast(device_type=self.left_0.device.type, enabled=False):  # type: ignore[union-attr]
+        device = next(self._module[0].parameters()).device.type
+        with torch.autocast(device_type=device, enabled=False):
             norms = []
             for i, weight in enumerate(convolution_matrices(self._module[0])):
                 right = self._iterate(i, weight, self.each)
