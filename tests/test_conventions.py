@@ -172,7 +172,7 @@ def test_17_files_are_safetensors_and_json(tmp_path: Path) -> None:
     (path / "state.json").unlink()
     assert latest_checkpoint(tmp_path) is None
     sources = [*(ROOT / "packages").glob("*/src/**/*.py"), *(ROOT / "apps" / "src").glob("**/*.py")]
-    loads = [m for s in sources for m in re.findall(r"torch\.load\([^)]*\)", s.read_text())]
+    loads = [m for s in sources for m in re.findall(r"torch\.load\(.*", s.read_text())]
     assert all("weights_only=True" in load for load in loads)
 
 

@@ -83,7 +83,7 @@ def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
         return None
     choices = [a for a in arguments if a is not type(None)]
     if isinstance(data, dict):
-        node = NODES.get(str(data.get("type")))
+        node: Any = NODES.get(str(data.get("type")))
         if node in choices:
             return _read_node(data, node, where)
     errors = []
@@ -95,12 +95,12 @@ def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
     raise ValueError("; or ".join(errors))
 
 
-def _read_node(data: Any, node: type, where: str) -> Any:
-    wanted: Any = node  # a dataclass, which `type` does not say
+def _read_node(data: Any, wanted: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise ValueError(f"{where}: wanted an object of type {_NAMES.get(wanted, wanted.__name__)!r}, got {data!r}")
     given = data.get("type", _NAMES.get(wanted))
-    if NODES.get(str(given)) is not wanted:
+    named: Any = NODES.get(str(given))
+    if named is not wanted:
         raise ValueError(f"{where}: type {given!r} does not belong here, wanted {_NAMES[wanted]!r}")
     hints = typing.get_type_hints(wanted)
     names = {f.name for f in dataclasses.fields(wanted) if f.init}

@@ -146,6 +146,10 @@ def test_errors_and_attribution() -> None:
 
 def test_window_is_a_part_of_the_whole_drawing(tmp_path: Path) -> None:
     drawing = OpenMoji("test", tmp_path)[3]
-    whole = drawing.pixels(200)
-    assert torch.equal(drawing.window(200, 60, 41, 32), whole[:, 60:92, 41:73])
-    assert torch.equal(drawing.window(200, 0, 0, 200), whole)
+    assert torch.equal(drawing.window(256, 0, 0, 256), drawing.pixels(256))
+    for size in (200, 256):
+        whole = drawing.pixels(size).float()
+        error = drawing.window(size, 60, 41, 32).float() - whole[:, 60:92, 41:73]
+        assert error.square().mean().sqrt() < 6, "only anti-aliasing may differ"
+        shifted = drawing.window(size, 61, 41, 32).float() - whole[:, 60:92, 41:73]
+        assert shifted.square().mean().sqrt() > 12, "one cell aside is another window"

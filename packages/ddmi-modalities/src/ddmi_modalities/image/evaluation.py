@@ -12,7 +12,7 @@ from ddmi_fields import ImplicitFunction
 from ddmi_modalities.image.features import FeatureNetwork, extract
 from ddmi_modalities.image.frechet import frechet_distance
 from ddmi_modalities.image.items import ImageItem
-from ddmi_modalities.image.metrics import bicubic, psnr, ssim
+from ddmi_modalities.image.metrics import SSIM_WINDOW, bicubic, psnr, ssim
 from ddmi_modalities.image.modality import ImageModality
 from ddmi_modalities.image.view import ImageView
 from ddmi_modalities.modality import FunctionSource
@@ -96,12 +96,18 @@ def reconstruction_quality(
             part = slice(start, start + CHUNK)
             true = modality.truth(items[part], view).images
             made = modality.render(function[part], view).images
-            ways[""].append(torch.stack([psnr(made, true), ssim(made, true)]))
+            ways[""].append(_pairwise(made, true))
             if ratio > 1:
                 for way, source in (("_bicubic", made_native), ("_bicubic_true", true_native)):
                     enlarged = bicubic(source[part], (size, size))
-                    ways.setdefault(way, []).append(torch.stack([psnr(enlarged, true), ssim(enlarged, true)]))
+                    ways.setdefault(way, []).append(_pairwise(enlarged, true))
         for way, values in ways.items():
-            means = torch.cat(values, dim=1).mean(1).tolist()
-            result[f"psnr{way}/{size}"], result[f"ssim{way}/{size}"] = means
+            for name, value in zip(("psnr", "ssim"), torch.cat(values, dim=1).mean(1).tolist(), strict=False):
+                result[f"{name}{way}/{size}"] = value
     return result
+
+
+def _pairwise(made: Tensor, true: Tensor) -> Tensor:
+    """PSNR and, where the images hold its window, SSIM: (metric, image)."""
+    large = min(true.shape[-2:]) >= SSIM_WINDOW
+    return torch.stack([psnr(made, true), ssim(made, true)] if large else [psnr(made, true)])
