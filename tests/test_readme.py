@@ -46,7 +46,7 @@ def test_paths_and_commands_that_the_readme_names_exist() -> None:
     for name in re.findall(r"`((?:packages|apps|ddmi_\w+)/[\w/.-]+)`", README):
         source = ROOT / "packages" / name.split("/")[0].replace("_", "-") / "src" / name
         assert (ROOT / name).exists() or source.exists(), name
-    for command in re.findall(r"\bddmi (\w+) ", README):
+    for command in re.findall(r"(?:uv run|`|-m) ?ddmi (\w+) ", README):
         assert command in COMMANDS or command.startswith("train"), command
     sessions = set(re.findall(r"nox -s ([\w-]+)", README))
     noxfile = (ROOT / "noxfile.py").read_text()

@@ -52,7 +52,8 @@ def rasterise_window(path: str, size: int, top: int, left: int, side: int) -> ND
         return rasterise(path, size)[:, top : top + side, left : left + side]
     x, y, width, height = map(float, box.groups())
     window = (x + left * width / size, y + top * height / size, side * width / size, side * height / size)
-    moved = text.replace(box.group(0), 'viewBox="{} {} {} {}"'.format(*window), 1)
+    # Width and height are given too: without them resvg rounds the view box to whole units to find the scale.
+    moved = text.replace(box.group(0), 'viewBox="{} {} {} {}" width="{}" height="{}"'.format(*window, side, side), 1)
     png = resvg_py.svg_to_bytes(svg_string=moved, width=side, height=side, background="white", skip_system_fonts=True)
     return _decode(png, path, side)
 
