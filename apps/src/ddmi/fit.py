@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, PlaneEmbedding, PlaneLayout
+from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, PlaneEmbedding, PlaneLayout, grid_coordinates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,9 @@ class FitConfig:
     """Cells a side of each scale's plane, coarse to fine."""
     channels: int = 8
     """Of a basis vector."""
-    width: int = 64
+    width: int = 48
     """Of the read-out."""
-    steps: int = 1500
+    steps: int = 1100
     """Optimiser steps."""
     batch: int = 16_384
     """Pixels a step."""
@@ -59,8 +59,6 @@ def fit_image(
     """
     channels, rows, columns = image.shape
     model = FittedFunction(config, channels)
-    from ddmi_fields import grid_coordinates
-
     coords = grid_coordinates((rows, columns))
     values = image.flatten(1).T[None]
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
