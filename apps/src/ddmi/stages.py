@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -203,11 +202,6 @@ class Run:
     def _resumes(self, stage: str, resume: bool) -> bool:
         """`--resume` of a run that never reached this stage starts it."""
         return resume and latest_checkpoint(self.directory / stage / "checkpoints") is not None
-
-    def remove_training_state(self) -> None:
-        """Deletes checkpoints and cached latents; the model stays."""
-        for name in (*STAGES, "latents"):
-            shutil.rmtree(self.directory / name, ignore_errors=True)
 
 
 class _Encoder:
