@@ -29,7 +29,7 @@ def discriminator() -> PatchDiscriminator:
 
 
 def query(batch: int, size: int) -> ImageQuery:
-    return ImageQuery(torch.zeros(batch, size * size, 2), torch.ones(batch), size, size)
+    return ImageQuery(torch.zeros(batch, size * size, 2), torch.ones(batch), (size, size))
 
 
 def values(images: Tensor) -> Tensor:

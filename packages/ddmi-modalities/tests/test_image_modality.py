@@ -77,6 +77,20 @@ def test_windows_are_true_pixels_at_true_coordinates(randomness: Callable[..., A
         assert torch.equal(window, to_float(item.pixels(20))[:, top : top + 6, left : left + 6])
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_random_pixels_are_true_at_their_coordinates(randomness: Callable[..., Any], flip: bool) -> None:
+    modality = ImageModality(size=20, target_sizes=(20,), target_weights=(1.0,), points=50, flip=flip)
+    batch = modality.collate(ITEMS, randomness(5))
+    assert batch.target.shape == (5, 50, 3)
+    # the encoder sees the same, perhaps mirrored, image
+    pixel = (((batch.query.coords + 1) * 20 - 1) / 2).round().long()
+    for image, values, at in zip(batch.inputs[0], batch.target, pixel, strict=True):
+        assert torch.equal(image[:, at[:, 1], at[:, 0]].T, values)
+    assert len({tuple(one) for one in pixel[0].tolist()}) > 30
+    with pytest.raises(ValueError, match="set the modality's points to 0"):
+        as_image(batch.target, batch.query)
+
+
 def test_whole_image_where_the_crop_is_not_smaller(randomness: Callable[..., Any]) -> None:
     batch = ImageModality(size=8, target_sizes=(8,), target_weights=(1.0,), crop=64).collate(ITEMS, randomness(5))
     assert torch.equal(batch.query.coords, grid_coordinates((8, 8)).expand(5, -1, -1))
@@ -152,6 +166,8 @@ def test_sources(photographs: Path, tmp_path: Path) -> None:
     data = ImageModality(size=64, target_sizes=(64, 256), target_weights=(1.0, 1.0)).dataset("test")
     assert isinstance(data, OpenMoji)
     assert data.sizes == (64,)
+    sizes = {"size": 64, "target_sizes": (64, 256, 512), "target_weights": (1.0, 1.0, 1.0)}
+    assert ImageModality(points=8, **sizes).dataset("test").sizes == (64, 256)
     assert isinstance(ImageModality(source=str(photographs), cache=tmp_path).dataset("train"), ImageFolder)
     with pytest.raises(ValueError, match="does not exist"):
         ImageModality(source=str(tmp_path / "nowhere")).dataset("train")
@@ -162,6 +178,7 @@ def test_sources(photographs: Path, tmp_path: Path) -> None:
     [
         ({"size": 0}, "must be positive"),
         ({"crop": -1}, "must be positive"),
+        ({"points": -1}, "points must not be negative"),
         ({"target_sizes": ()}, "give one weight for each size"),
         ({"target_sizes": (32, 64)}, "give one weight for each size"),
         ({"target_weights": (0.0,)}, "one must be positive"),

@@ -84,7 +84,7 @@ def test_perceptual_is_float32_under_autocast_and_finite_on_flat_images(efficien
 
 def test_perceptual_term_makes_images_of_values(efficient: EfficientNetPerceptual) -> None:
     made, true = pictures(2, 32), pictures(2, 32, seed=1)
-    query = ImageQuery(torch.zeros(2, 32 * 32, 2), torch.ones(2), 32, 32)
+    query = ImageQuery(torch.zeros(2, 32 * 32, 2), torch.ones(2), (32, 32))
     values, target = (images.flatten(2).transpose(1, 2) for images in (made, true))
     assert torch.allclose(PerceptualTerm(efficient, 0.5)(values, target, query), 0.5 * efficient(made, true))
 

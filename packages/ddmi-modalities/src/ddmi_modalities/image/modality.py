@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,25 +22,31 @@ from ddmi_modalities.modality import Batch, DataSet, FunctionSource
 from ddmi_modalities.splits import Split
 from ddmi_vae import Randomness, gaussian_nll, laplace_nll
 
-CACHED_UP_TO = 128
-"""Of larger drawings only the window is made, each time: 0.5 ms, where a cache would take 0.8 GB at 256."""
+CACHED_UP_TO, CACHED_UP_TO_FOR_POINTS = 128, 256
+"""Larger drawings are made anew each time: a window in 0.5 ms, all of it, as random pixels need it, in 6 ms at 256,
+where a cache takes 0.8 GB."""
 
 
 @dataclass(frozen=True)
 class ImageQuery:
-    """A window of rows x columns pixels for each image of a batch; the windows lie in grids of one size."""
+    """Pixels of each image of a batch, in grids of one size: drawn at random, or a window of rows x columns."""
 
     coords: Float[Tensor, "batch query 2"]
-    """(x, y) of the pixel centres in the full grid, row by row, so that query = rows * columns."""
+    """(x, y) of the pixel centres in the full grid; of a window row by row, so that query = rows * columns."""
     condition: Float[Tensor, " batch"]
     """native size / rows of the full grid."""
-    rows: int
-    columns: int
+    window: tuple[int, int] | None = None
+    """(rows, columns) of the window."""
 
 
 def as_image(values: Float[Tensor, "batch query 3"], query: ImageQuery) -> Float[Tensor, "batch 3 rows columns"]:
-    """Values at a query as pictures, for perceptual and adversarial terms."""
-    return values.transpose(1, 2).reshape(len(values), -1, query.rows, query.columns)
+    """Values at a query as pictures, for perceptual and adversarial terms.  ValueError for random pixels."""
+    if query.window is None:
+        raise ValueError(
+            "perceptual and adversarial terms look at windows, and this run compares random pixels; "
+            "set the modality's points to 0"
+        )
+    return values.transpose(1, 2).reshape(len(values), -1, *query.window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,8 @@ class ImageModality:
     """Relative frequency of each target size."""
     crop: int = 64
     """Pixels a side of the window that is compared; the whole image where the target is not larger."""
+    points: int = 0
+    """Compare this many pixels drawn over the whole image instead of a window: they teach much more a step."""
     likelihood: Literal["laplace", "gaussian"] = "laplace"
     """Laplace is the L1 distance, Gaussian the squared one."""
     flip: bool = False
@@ -70,6 +78,8 @@ class ImageModality:
                 f"ImageModality: sizes count pixels and must be positive, got size {self.size}, crop {self.crop}, "
                 f"target_sizes {self.target_sizes}"
             )
+        if self.points < 0:
+            raise ValueError(f"ImageModality: points must not be negative, got {self.points}; 0 compares windows")
         if not self.target_sizes or len(self.target_sizes) != len(self.target_weights):
             raise ValueError(
                 f"ImageModality: {len(self.target_sizes)} target_sizes {self.target_sizes} and "
@@ -92,7 +102,8 @@ class ImageModality:
         """The split of OpenMoji or of the folder `source`; ValueError where there is none."""
         if self.source == "openmoji":
             sizes = {self.size, *self.target_sizes}
-            return OpenMoji(split, self.cache, sizes=[size for size in sorted(sizes) if size <= CACHED_UP_TO])
+            limit = CACHED_UP_TO_FOR_POINTS if self.points else CACHED_UP_TO
+            return OpenMoji(split, self.cache, sizes=[size for size in sorted(sizes) if size <= limit])
         return ImageFolder(self.source, split, cache=self.cache)
 
     def inputs(self, items: Sequence[ImageItem]) -> tuple[Float[Tensor, "batch 3 size size"]]:
@@ -100,24 +111,42 @@ class ImageModality:
         return (to_float(torch.stack([item.pixels(self.size) for item in items])),)
 
     def collate(self, items: Sequence[ImageItem], rng: Randomness) -> Batch[ImageQuery]:
-        """Whole images for the encoder; a random window of the images at one random target size to compare with."""
-        count, size = len(items), self.target_sizes[rng.shared_choice(list(self.target_weights))]
+        """Whole images for the encoder; random pixels, or a window, at one random target size to compare with."""
+        size = self.target_sizes[rng.shared_choice(list(self.target_weights))]
+        flipped = rng.integers(2).bool() if self.flip else torch.zeros(len(items), dtype=torch.bool)
+        draw = self._random_pixels if self.points else self._random_windows
+        query, target = draw(items, size, flipped, rng)
+        (images,) = self.inputs(items)
+        return Batch(
+            inputs=(torch.where(flipped[:, None, None, None], images.flip(-1), images),),
+            query=query,
+            target=to_float(target).transpose(1, 2).contiguous(),
+        )
+
+    def _random_pixels(
+        self, items: Sequence[ImageItem], size: int, flipped: Tensor, rng: Randomness
+    ) -> tuple[ImageQuery, UInt8[Tensor, "batch 3 query"]]:
+        chosen = rng.integers(size * size, self.points)
+        coords = grid_coordinates((size, size))[0][chosen]
+        # the mirrored image's pixel is the image's pixel on the other side
+        columns = torch.where(flipped[:, None], size - 1 - chosen % size, chosen % size)
+        source = chosen - chosen % size + columns
+        target = torch.stack([i.pixels(size).flatten(1)[:, at] for i, at in zip(items, source, strict=True)])
+        return ImageQuery(coords, torch.full((len(items),), self.size / size)), target
+
+    def _random_windows(
+        self, items: Sequence[ImageItem], size: int, flipped: Tensor, rng: Randomness
+    ) -> tuple[ImageQuery, UInt8[Tensor, "batch 3 query"]]:
         side = min(self.crop, size)
         corners = rng.integers(size - side + 1, 2).tolist()
-        flipped = rng.integers(2).bool() if self.flip else torch.zeros(count, dtype=torch.bool)
         targets, coords = [], []
         for item, (top, left), mirror in zip(items, corners, flipped.tolist(), strict=True):
             # the window of the mirrored image is the mirrored window on the other side
             target = item.window(size, top, size - left - side if mirror else left, side)
             targets.append(target.flip(-1) if mirror else target)
             coords.append(grid_coordinates((size, size), ((top, top + side), (left, left + side))))
-        (images,) = self.inputs(items)
-        query = ImageQuery(torch.cat(coords), torch.full((count,), self.size / size), side, side)
-        return Batch(
-            inputs=(torch.where(flipped[:, None, None, None], images.flip(-1), images),),
-            query=query,
-            target=to_float(torch.stack(targets)).flatten(2).transpose(1, 2).contiguous(),
-        )
+        query = ImageQuery(torch.cat(coords), torch.full((len(items),), self.size / size), (side, side))
+        return query, torch.stack(targets).flatten(2)
 
     def predict(self, function: ImplicitFunction, query: ImageQuery) -> Float[Tensor, "batch query 3"]:
         """The functions at the query's pixel centres; the condition goes only to a read-out that takes a scale."""
