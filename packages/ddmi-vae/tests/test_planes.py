@@ -7,7 +7,7 @@ import torch
 
 from ddmi_fields import CoarseToFineReadOut, PlaneLayout
 from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder, reconstruct
-from ddmi_vae.blocks import PlaneAttention, PlaneMixing, TokenAttention
+from ddmi_vae.blocks import Downsample, PlaneAttention, PlaneMixing, TokenAttention, Upsample
 
 SMALL: dict[str, Any] = dict(width=8, multipliers=(1, 2, 2), blocks=1, groups=4)
 
@@ -99,3 +99,22 @@ def test_state_dict_round_trip_gives_the_same_function() -> None:
     with torch.no_grad():
         wanted = reconstruct(first, image).grid((9, 7))
         torch.testing.assert_close(reconstruct(second, image).grid((9, 7)), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("scaled", [(True, True), (True, False), (False, True)])
+def test_sampling_shortcuts_undo_each_other(scaled: tuple[bool, bool]) -> None:
+    down, up = Downsample(8, shortcut=True), Upsample(8, shortcut=True)
+    for module in (down, up):
+        torch.nn.init.zeros_(module.conv.weight)
+        torch.nn.init.zeros_(module.conv.bias)
+    cells = torch.randn(2, 2 if all(scaled) else 4, 6, 4)
+    x = cells.repeat_interleave(4 if all(scaled) else 2, dim=1)  # as many equal channels as cells become one
+    small = down(x, scaled)
+    assert small.shape == (2, 8, 3 if scaled[0] else 6, 2 if scaled[1] else 4)
+    torch.testing.assert_close(up(small, scaled), x)
+
+
+def test_shortcuts_at_odd_sides_and_bad_widths() -> None:
+    assert Downsample(8, shortcut=True)(torch.randn(1, 8, 7, 5), (True, True)).shape == (1, 8, 3, 2)
+    with pytest.raises(ValueError, match="use multiples of 4"):
+        PlaneEncoder(PlaneLayout.image(), 3, 4, width=6, multipliers=(1, 2), shortcuts=True)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -101,27 +102,49 @@ class PlaneMixing(nn.Module):
 
 
 class Downsample(nn.Module):
-    """3x3 convolution of stride 2 along the scaled axes, padded by one cell at the right and bottom only there."""
+    """3x3 convolution of stride 2 along the scaled axes, padded by one cell at the right and bottom only there.
 
-    def __init__(self, channels: int) -> None:
+    `shortcut` adds the cells themselves: those that become one go to different channels, each the mean of as many input
+    channels (residual autoencoding: Chen et al., Deep Compression Autoencoder, 2025).
+    """
+
+    def __init__(self, channels: int, *, shortcut: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3)
+        self.shortcut = shortcut
 
     def forward(self, x: Plane, scaled: tuple[bool, bool]) -> Plane:
         rows, columns = scaled
-        x = F.pad(x, (0 if columns else 1, 1, 0 if rows else 1, 1))
-        return F.conv2d(x, self.conv.weight, self.conv.bias, stride=(1 + rows, 1 + columns))
+        padded = F.pad(x, (0 if columns else 1, 1, 0 if rows else 1, 1))
+        h = F.conv2d(padded, self.conv.weight, self.conv.bias, stride=(1 + rows, 1 + columns))
+        if not self.shortcut:
+            return h
+        r, c = 1 + rows, 1 + columns
+        x = x[..., : h.shape[2] * r, : h.shape[3] * c]
+        return h + reduce(x, "b (g k) (h r) (w c) -> b (g r c) h w", "mean", r=r, c=c, k=r * c)
 
 
 class Upsample(nn.Module):
-    """Nearest doubling along the scaled axes, then a 3x3 convolution."""
+    """Nearest doubling along the scaled axes, then a 3x3 convolution.
 
-    def __init__(self, channels: int) -> None:
+    `shortcut` adds the inverse of that of `Downsample`: channels become cells, each repeated.
+    """
+
+    def __init__(self, channels: int, *, shortcut: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.shortcut = shortcut
 
     def forward(self, x: Plane, scaled: tuple[bool, bool]) -> Plane:
-        rows, columns = scaled
-        x = x.repeat_interleave(2, dim=2) if rows else x
-        x = x.repeat_interleave(2, dim=3) if columns else x
-        return self.conv(x)
+        r, c = (1 + one for one in scaled)
+        h = self.conv(repeat(x, "b d h w -> b d (h r) (w c)", r=r, c=c))
+        if not self.shortcut:
+            return h
+        cells = rearrange(x, "b (g r c) h w -> b g (h r) (w c)", r=r, c=c)
+        return h + repeat(cells, "b g h w -> b (g k) h w", k=r * c)
+
+
+def check_shortcuts(widths: list[int]) -> None:
+    """Raises ValueError where shortcuts around sampling could not share out the channels."""
+    if any(width % 4 for width in widths):
+        raise ValueError(f"shortcuts: levels of {widths} channels; four cells become one, so use multiples of 4")

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from ddmi_fields import BasisField, PlaneLayout
 from ddmi_fields.basis_field import Reduction
-from ddmi_vae.blocks import ConvBlock, Downsample, Mixing, PlaneAttention, PlaneMixing, Upsample, group_norm
+from ddmi_vae.blocks import (
+    ConvBlock,
+    Downsample,
+    Mixing,
+    PlaneAttention,
+    PlaneMixing,
+    Upsample,
+    check_shortcuts,
+    group_norm,
+)
 from ddmi_vae.posterior import Planes
 
 
@@ -57,6 +66,7 @@ class PlaneEncoder(nn.Module):
         blocks: residual blocks a level.
         mixing: how planes see each other at the coarsest level, see `PlaneMixing`.
         scaled_axes: axes that are halved (all by default); the others keep their size, such as time.
+        shortcuts: around down-sampling, see `Downsample`; with it a narrow encoder learns much faster.
         groups, heads: of GroupNorm and attention.
     """
 
@@ -72,6 +82,7 @@ class PlaneEncoder(nn.Module):
         blocks: int = 2,
         mixing: Mixing = "none",
         scaled_axes: str | None = None,
+        shortcuts: bool = False,
         groups: int = 32,
         heads: int = 1,
     ) -> None:
@@ -80,6 +91,8 @@ class PlaneEncoder(nn.Module):
         self.in_channels = in_channels
         self.scaled = _scaled_sides(layout, scaled_axes)
         widths = [width * m for m in multipliers]
+        if shortcuts:
+            check_shortcuts(widths)
         self.patch = patch
         self.stem = (
             nn.Conv2d(in_channels, widths[0], 3, padding=1)
@@ -90,7 +103,7 @@ class PlaneEncoder(nn.Module):
             nn.Sequential(*(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks)))
             for previous, current in zip([widths[0], *widths], widths, strict=False)
         )
-        self.downsamples = nn.ModuleList(Downsample(w) for w in widths[:-1])
+        self.downsamples = nn.ModuleList(Downsample(w, shortcut=shortcuts) for w in widths[:-1])
         self.middle = _Middle(len(layout.planes), widths[-1], mixing, groups, heads)
         self.norm = group_norm(widths[-1], groups)
         self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1)
@@ -138,6 +151,7 @@ class PlaneDecoder(nn.Module):
         mixing: Mixing = "none",
         mixed_levels: Sequence[int] = (),
         scaled_axes: str | None = None,
+        shortcuts: bool = False,
         reduction: Reduction = "sum",
         groups: int = 32,
         heads: int = 1,
@@ -150,6 +164,8 @@ class PlaneDecoder(nn.Module):
         self.reduction: Reduction = reduction
         self.scaled = _scaled_sides(layout, scaled_axes)
         widths = [width * m for m in reversed(multipliers)]
+        if shortcuts:
+            check_shortcuts(widths)
         count = len(layout.planes)
         self.stem = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
         self.middle = _Middle(count, widths[0], mixing, groups, heads)
@@ -160,7 +176,7 @@ class PlaneDecoder(nn.Module):
         self.mixes = nn.ModuleDict(
             {str(i): PlaneMixing(mixing, count, widths[i], groups=groups, heads=heads) for i in mixed_levels}
         )
-        self.upsamples = nn.ModuleList(Upsample(w) for w in widths[:-1])
+        self.upsamples = nn.ModuleList(Upsample(w, shortcut=shortcuts) for w in widths[:-1])
         first = len(widths) - scales
         self.taps = nn.ModuleDict({str(i): nn.Conv2d(widths[i], channels, 1) for i in range(first, len(widths) - 1)})
         self.norm = group_norm(widths[-1], groups)
