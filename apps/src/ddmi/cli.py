@@ -48,20 +48,26 @@ class Train:
     """Directory of the run; default runs/RECIPE-PRESET."""
     data: str | None = None
     """Where the data are, for recipes that read them from a folder."""
+    text_weights: str | None = None
+    """For recipes with text: a pretrained tower, ARCHITECTURE:TAG, hf-hub:OWNER/NAME or a folder; it stays frozen."""
     resume: bool = False
     """Go on where the run was stopped."""
     stage: Literal["vae", "vae-gan", "diffusion", "all"] = "all"
     """Which stage to train."""
+    vae: Path | None = None
+    """Take the autoencoder of this run, of the same architecture, instead of training stage 1."""
 
     def run(self, rest: Sequence[str]) -> None:
         from ddmi.experiment import Experiment
-        from ddmi.pipeline import CONFIG, read_experiment
-        from ddmi.recipes import make_experiment
+        from ddmi.pipeline import CONFIG, VAE, read_experiment
+        from ddmi.recipes import make_experiment, with_text_weights
         from ddmi.serialization import to_json
         from ddmi.stages import Run
 
         directory = self.run_dir or Path("runs") / f"{self.recipe}-{self.preset}"
         experiment = make_experiment(self.recipe, self.preset, self.data)
+        if self.text_weights is not None:
+            experiment = with_text_weights(experiment, self.text_weights)
         experiment = _parse(Experiment, experiment, rest, f"{PROGRAM} train {self.recipe}")
         started = (directory / CONFIG).exists()
         if directory.exists() and not directory.is_dir():
@@ -77,7 +83,12 @@ class Train:
             from ddmi_diffusion import atomic_write_text
 
             atomic_write_text(directory / CONFIG, json.dumps(to_json(experiment), indent=2) + "\n")
-        run.train(stages if self.stage == "all" else (self.stage,), self.resume)
+        chosen = stages if self.stage == "all" else (self.stage,)
+        if self.vae is not None:
+            if not (self.resume and (directory / VAE).exists()):
+                run.take_vae(self.vae)
+            chosen = ("diffusion",)
+        run.train(chosen, self.resume)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +105,12 @@ class Sample:
     """Steps of the sampler; default the recipe's."""
     sampler: str | None = None
     """ddim, ddpm, dpm-solver++, unipc, or euler (flow); default the recipe's."""
+    prompt: str | None = None
+    """What to generate, for recipes with text."""
+    guidance: float | None = None
+    """Scale of classifier-free guidance: 0 ignores the prompt, 1 adds nothing to it; default the recipe's."""
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """Times in which guidance acts, as fractions of the noise process; 1 is pure noise."""
     out: Path = Path("samples")
     """Directory to write to."""
     batch: int = 64
@@ -108,8 +125,9 @@ class Sample:
             count = min(self.batch, self.count - start)
             say(f"sampling {start + 1} to {start + count} of {self.count}")
             functions = model.sample(
-                count, seed=self.seed, start=start, steps=self.steps, sampler=self.sampler, progress=_progress
-            )
+                count, seed=self.seed, start=start, steps=self.steps, sampler=self.sampler, prompts=self.prompt,
+                guidance=self.guidance, guidance_interval=self.guidance_interval, progress=_progress,
+            )  # fmt: skip
             written += model.experiment.modality.render(functions, view).save(self.out, start)
         say(f"wrote {len(written)} files to {self.out}")
 
@@ -138,18 +156,12 @@ class Reconstruct:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Print a table of metrics and write RUN/metrics.json."""
+    """Print a table of metrics and write RUN/metrics.json.  Further options: `--help` after RUN."""
 
     run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
     """A run or a saved model."""
-    count: int = 500
-    """Items a side of distances between sets."""
-    pairs: int = 100
-    """Held-out items of pairwise metrics."""
     seed: int = 0
     """Of the samples."""
-    weights: Path | None = None
-    """Weights of the standard feature network (Inception for FID); the offline network without."""
     data: str | None = None
     """Where the data are now, if not where the run was trained."""
 
@@ -157,13 +169,11 @@ class Evaluate:
         from ddmi.pipeline import DDMI
         from ddmi_diffusion import atomic_write_text
 
-        _no_more(rest)
         model = DDMI.from_pretrained(self.run_dir)
         modality = model.experiment.modality
+        settings = _parse(modality.Evaluation, modality.Evaluation(), rest, f"{PROGRAM} evaluate RUN")
         modality = replace(modality, source=self.data) if self.data else modality
-        metrics = modality.evaluate(
-            model, count=self.count, pairs=self.pairs, seed=self.seed, weights=self.weights, note=say
-        )
+        metrics = modality.evaluate(model, settings, seed=self.seed, note=say)
         width = max(map(len, metrics))
         for name, value in sorted(metrics.items()):
             print(f"{name:{width}}  {value:10.4g}")

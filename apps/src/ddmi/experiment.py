@@ -4,95 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from ddmi_diffusion import LatentDiffusion, NoiseConfig, OptimizerConfig, PlaneUNet, TrainerConfig
+from ddmi.networks import DecoderConfig, DiTConfig, EncoderConfig, PointEncoderConfig, ReadOutConfig, UNetConfig
+from ddmi_diffusion import LatentDiffusion, NoiseConfig, OptimizerConfig, TrainerConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape
 from ddmi_diffusion.schedulers import SamplerName
-from ddmi_fields import CoarseToFineReadOut, ConcatReadOut, PlaneLayout, ReadOut
+from ddmi_fields import PlaneLayout
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
-from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder, Ramp
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """Convolutional encoder of planes."""
-
-    in_channels: int = 3
-    """Channels of the data."""
-    patch: int = 1
-    """Cells a side that the first convolution turns into one."""
-    width: int = 128
-    """Channels of the finest level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    """Channels of each level as multiples of the width, fine to coarse."""
-    blocks: int = 2
-    """Residual blocks a level."""
-    groups: int = 32
-    """Of GroupNorm."""
-
-    def build(self, layout: PlaneLayout, latent_channels: int) -> PlaneEncoder:
-        return PlaneEncoder(
-            layout, self.in_channels, latent_channels, patch=self.patch, width=self.width,
-            multipliers=self.multipliers, blocks=self.blocks, groups=self.groups,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderConfig:
-    """Convolutional decoder from latent planes to basis fields."""
-
-    channels: int = 64
-    """Of a basis vector."""
-    scales: int = 3
-    """Scales of basis fields: the finest levels of the decoder."""
-    width: int = 128
-    """Channels of the finest level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    """As in the encoder, fine to coarse."""
-    blocks: int = 3
-    """Residual blocks a level."""
-    groups: int = 32
-    """Of GroupNorm."""
-
-    def build(self, layout: PlaneLayout, latent_channels: int) -> PlaneDecoder:
-        return PlaneDecoder(
-            layout, latent_channels, self.channels, scales=self.scales, width=self.width,
-            multipliers=self.multipliers, blocks=self.blocks, groups=self.groups,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadOutConfig:
-    """The MLP that reads values out of basis fields."""
-
-    kind: Literal["coarse-to-fine", "concat"] = "coarse-to-fine"
-    """CFC, or all scales at the input (the ablation)."""
-    out_channels: int = 3
-    """Channels of a value."""
-    width: int = 256
-    """Of the hidden layers."""
-    fusion: Literal["concat", "sum"] = "concat"
-    """How a scale joins the hidden state."""
-    native: int | None = None
-    """Rows of the grid at which the scale condition is 1; None: no condition."""
-    layers: int = 3
-    """Modulated layers a block (scale-conditioned read-outs)."""
-
-    def build(self, channels: Sequence[int]) -> ReadOut:
-        if self.kind == "concat":
-            return ConcatReadOut(channels, self.out_channels, width=self.width)
-        return CoarseToFineReadOut(
-            channels, self.out_channels, width=self.width, fusion=self.fusion, native=self.native, layers=self.layers
-        )
+from ddmi_modalities.shape import ShapeModality
+from ddmi_modalities.text import TextTowerConfig
+from ddmi_vae import D2CVAE, Ramp
 
 
 @dataclass(frozen=True, kw_only=True)
 class VAEConfig:
     """The D2C-VAE and the weights of its objective (eq. 9)."""
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig | PointEncoderConfig = field(default_factory=EncoderConfig)
     """Data to moments."""
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     """Latent planes to basis fields."""
@@ -115,7 +44,7 @@ class VAEConfig:
 
     def build(self, layout: PlaneLayout) -> D2CVAE:
         decoder = self.decoder.build(layout, self.latent_channels)
-        read_out = self.read_out.build([self.decoder.channels] * self.decoder.scales)
+        read_out = self.read_out.build(layout, self.decoder.embedding_channels(layout))
         return D2CVAE(self.encoder.build(layout, self.latent_channels), decoder, read_out)
 
     def kl_schedule(self, steps: int) -> Ramp:
@@ -128,42 +57,17 @@ class VAEConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenoiserConfig:
-    """The U-Net over latent planes."""
-
-    width: int = 224
-    """Channels of the finest level."""
-    multipliers: tuple[int, ...] = (1, 2, 4, 6)
-    """Channels of each level as multiples of the width."""
-    blocks: int = 2
-    """Residual blocks a level."""
-    attention_factors: tuple[int, ...] = (2, 4, 8)
-    """Attention at the levels that are down-sampled by these factors."""
-    head_channels: int = 32
-    """Of an attention head."""
-    groups: int = 32
-    """Of GroupNorm."""
-    dropout: float = 0.0
-    """In the residual blocks."""
-    scale_shift: bool = False
-    """The time scales and shifts the second norm of a block."""
-
-    def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing) -> PlaneUNet:
-        return PlaneUNet(
-            plane_shapes, packing, width=self.width, multipliers=self.multipliers, blocks=self.blocks,
-            attention_factors=self.attention_factors, head_channels=self.head_channels, groups=self.groups,
-            dropout=self.dropout, scale_shift=self.scale_shift,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
     """Latent diffusion (eq. 10): noise, denoiser, latent space and default sampling."""
 
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     """Noise process and what is predicted."""
-    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    denoiser: UNetConfig | DiTConfig = field(default_factory=UNetConfig)
     """The network."""
+    text: TextTowerConfig | None = None
+    """Generate from sentences: what encodes them; None: unconditional."""
+    prompt_dropout: float = 0.1
+    """Part of the training items that are given the empty prompt instead, for classifier-free guidance."""
     mixed: float | None = None
     """Initial logit of the mixed prediction; None: off."""
     min_snr: float | None = None
@@ -181,8 +85,11 @@ class DiffusionConfig:
     sampling_steps: int = 50
     """Default number of its steps."""
 
+    guidance: float = 3.0
+    """Default scale of classifier-free guidance; 1: none."""
+
     def build(self, plane_shapes: Sequence[PlaneShape], shape: tuple[int, ...]) -> LatentDiffusion:
-        denoiser = self.denoiser.build(plane_shapes, self.packing)
+        denoiser = self.denoiser.build(plane_shapes, self.packing, self.text.width if self.text else None)
         return LatentDiffusion(denoiser, self.noise, shape, mixed=self.mixed, min_snr=self.min_snr)
 
 
@@ -206,7 +113,7 @@ class Experiment:
     """The recipe that made it."""
     preset: str
     """The preset of the recipe."""
-    modality: ImageModality
+    modality: ImageModality | ShapeModality
     """The kind of signal and its data."""
     vae: VAEConfig
     """Stage 1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,20 @@ from ddmi_diffusion import (
     LatentDiffusion,
     LatentSpace,
     atomic_write_text,
+    encode_prompts,
     save_tensors,
     seeded_normal,
 )
 from ddmi_fields import ImplicitFunction
+from ddmi_modalities.text import TextTower
 from ddmi_vae import D2CVAE
 
-CONFIG, VAE, DENOISER, LATENT_SPACE = (
+CONFIG, VAE, DENOISER, LATENT_SPACE, CONDITIONER = (
     "config.json",
     "vae.safetensors",
     "denoiser.safetensors",
     "latent_space.safetensors",
+    "conditioner.safetensors",
 )
 
 
@@ -46,12 +49,19 @@ class DDMI(nn.Module):
         vae: D2CVAE,
         space: LatentSpace | None = None,
         diffusion: LatentDiffusion | None = None,
+        conditioner: TextTower | None = None,
     ) -> None:
         super().__init__()
         self.experiment = experiment
         self.vae = vae
         self.space = space
         self.diffusion = diffusion
+        self.conditioner = conditioner
+
+    @property
+    def can_prompt(self) -> bool:
+        """Whether samples can be asked for by a sentence."""
+        return self.can_sample and self.conditioner is not None
 
     @property
     def can_sample(self) -> bool:
@@ -75,21 +85,54 @@ class DDMI(nn.Module):
         start: int = 0,
         steps: int | None = None,
         sampler: str | None = None,
-        cond: Conditioning | None = None,
-        guidance: Guidance | None = None,
+        prompts: str | Sequence[str] | None = None,
+        guidance: float | None = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
     ) -> ImplicitFunction:
         """`count` generated functions; function i depends on (seed, start + i) only, and has every resolution.
 
-        `steps` and `sampler` default to those of the recipe.
+        Args:
+            steps, sampler: default to those of the recipe.
+            prompts: what to generate, one sentence for all or one each; None: anything.
+            guidance: scale w of classifier-free guidance, `eps(null) + w (eps(prompt) - eps(null))`: 0 ignores the
+                prompt, 1 is the model's own condition; default the recipe's.
+            guidance_interval: times, as fractions of the noise process (1 is pure noise), in which guidance acts;
+                outside them w is 1.
         """
         space, diffusion = self._generative()
         config = self.experiment.diffusion
+        cond, guide = self._conditions(count, prompts, guidance, guidance_interval)
         latents = diffusion.sample(
             count, seed=seed, start=start, steps=steps or config.sampling_steps, sampler=sampler or config.sampler,
-            cond=cond, guidance=guidance, progress=progress,
+            cond=cond, guidance=guide, progress=progress,
         )  # fmt: skip
         return self.vae.function(space.unpack(latents))
+
+    def _conditions(
+        self,
+        count: int,
+        prompts: str | Sequence[str] | None,
+        guidance: float | None,
+        interval: tuple[float, float],
+    ) -> tuple[Conditioning | None, Guidance | None]:
+        if self.conditioner is None:
+            if prompts is not None:
+                raise ValueError(
+                    f"recipe {self.experiment.recipe!r} was trained without sentences; sample it without a prompt, or "
+                    "train a recipe with text, such as furniture-text"
+                )
+            return None, None
+        device = next(self.parameters()).device
+        null = encode_prompts(self.conditioner, [""], device)
+        if prompts is None:
+            return null, None
+        sentences = [prompts] if isinstance(prompts, str) else list(prompts)
+        if len(sentences) not in (1, count):
+            raise ValueError(f"sample: {len(sentences)} prompts for {count} functions; give one, or one for each")
+        weight = self.experiment.diffusion.guidance if guidance is None else guidance
+        guide = Guidance(weight=weight, null=null, start=interval[0], stop=interval[1])
+        return encode_prompts(self.conditioner, sentences, device), guide
 
     @torch.no_grad()
     def prior(self, count: int, *, seed: int = 0, start: int = 0) -> ImplicitFunction:
@@ -105,13 +148,15 @@ class DDMI(nn.Module):
         return self.vae.function(self.vae.encode(inputs).mean)
 
     def save_pretrained(self, directory: Path | str) -> None:
-        """Writes config.json, vae.safetensors and, after stage 2, denoiser and latent_space."""
+        """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space and conditioner (text)."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         save_tensors(directory / VAE, self.vae.state_dict())
         if self.space is not None and self.diffusion is not None:
             meta = {"plane_shapes": json.dumps(self.space.plane_shapes), "packing": self.space.packing}
             save_tensors(directory / LATENT_SPACE, self.space.tensors(), meta)
+            if self.conditioner is not None:
+                save_tensors(directory / CONDITIONER, self.conditioner.state_dict())
             save_tensors(directory / DENOISER, self.diffusion.state_dict())
         atomic_write_text(directory / CONFIG, json.dumps(to_json(self.experiment), indent=2) + "\n")
 
@@ -138,6 +183,9 @@ class DDMI(nn.Module):
                 ) from error
             model.diffusion = experiment.diffusion.build(shapes, model.space.shape)
             load_weights(model.diffusion, directory / DENOISER, hint="train stage 2 again")
+            if experiment.diffusion.text is not None:
+                model.conditioner = experiment.diffusion.text.build()
+                load_weights(model.conditioner, directory / CONDITIONER, hint="train stage 2 again")
         return model.eval().requires_grad_(False).to(device)
 
 

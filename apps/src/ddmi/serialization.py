@@ -8,23 +8,30 @@ import typing
 from typing import Any, TypeVar
 
 from ddmi import experiment as e
+from ddmi import networks as n
 from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
+from ddmi_modalities.shape import ShapeModality
+from ddmi_modalities.text import TextTowerConfig
 
 NODES: dict[str, type] = {
     "experiment": e.Experiment,
     "vae": e.VAEConfig,
-    "encoder/planes": e.EncoderConfig,
-    "decoder/planes": e.DecoderConfig,
-    "read-out": e.ReadOutConfig,
+    "encoder/planes": n.EncoderConfig,
+    "encoder/points": n.PointEncoderConfig,
+    "decoder/planes": n.DecoderConfig,
+    "read-out": n.ReadOutConfig,
     "diffusion": e.DiffusionConfig,
-    "denoiser/unet": e.DenoiserConfig,
+    "denoiser/unet": n.UNetConfig,
+    "denoiser/dit": n.DiTConfig,
+    "text": TextTowerConfig,
     "noise": NoiseConfig,
     "trainer": TrainerConfig,
     "optimizer": OptimizerConfig,
     "adversarial": e.AdversarialConfig,
     "modality/image": ImageModality,
+    "modality/shape": ShapeModality,
     "perceptual/efficientnet-lite0": EfficientNetPerceptualConfig,
     "perceptual/lpips": LPIPSConfig,
     "adversary/patch": PatchAdversaryConfig,

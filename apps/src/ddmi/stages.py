@@ -13,7 +13,7 @@ from accelerate import PartialState
 from torch import nn
 
 from ddmi.experiment import Experiment
-from ddmi.pipeline import DDMI, VAE
+from ddmi.pipeline import CONFIG, DDMI, VAE, read_experiment
 from ddmi.serialization import to_json
 from ddmi.weights import load_weights
 from ddmi_diffusion import (
@@ -22,11 +22,14 @@ from ddmi_diffusion import (
     LatentCache,
     LatentSpace,
     Planes,
+    PromptedLatents,
     StepRandom,
     Trainer,
     TrainerConfig,
+    encode_prompts,
     latest_checkpoint,
 )
+from ddmi_modalities.text.tower import TextTower, pretrained_tower
 from ddmi_vae import D2CVAE, Posterior, VAEObjective
 
 Say = Callable[[str], None]
@@ -44,6 +47,8 @@ class Run:
 
     def __init__(self, experiment: Experiment, directory: Path, say: Say = print) -> None:
         self.experiment = experiment
+        # one of several kinds, which are told apart nowhere in this module
+        self.modality: Any = experiment.modality
         self.directory = directory
         self._say = say
         self.state = PartialState(cpu=experiment.vae_training.device == "cpu")
@@ -68,6 +73,23 @@ class Run:
         trainer.fit(self._resumes("vae", resume))
         self._save_vae(trainer, vae)
 
+    def take_vae(self, source: Path) -> None:
+        """Stage 1 by copying the autoencoder of another run.  ValueError where it is of another architecture."""
+        theirs = read_experiment(source)
+        for part in ("vae", "modality"):
+            kind = type(getattr(self.experiment, part)) is type(getattr(theirs, part))
+            if not kind or (part == "vae" and theirs.vae != self.experiment.vae):
+                raise ValueError(
+                    f"--vae {source}: its {part} has other settings than this recipe's (see {source / CONFIG}); "
+                    "leave --vae out to train an autoencoder"
+                )
+        vae = self._new_vae(self.experiment.vae_training.seed)
+        load_weights(vae, source / VAE, hint="train it with `ddmi train ... --stage vae`")
+        if self.state.is_main_process:
+            DDMI(self.experiment, vae).save_pretrained(self.directory)
+            self.say(f"stage vae: took {source / VAE}")
+        self.state.wait_for_everyone()
+
     def vae_gan(self, resume: bool) -> None:
         """Stage 1 continued from the weights of the first run, against a discriminator."""
         gan = self.experiment.gan
@@ -89,7 +111,7 @@ class Run:
         return self.experiment.vae.build(self.experiment.modality.layout)
 
     def _vae_trainer(self, vae: D2CVAE, config: TrainerConfig, stage: str, adversary: Any, judge: Any) -> Trainer:
-        modality, settings = self.experiment.modality, self.experiment.vae
+        modality, settings = self.modality, self.experiment.vae
         objective = VAEObjective(
             vae,
             predict=modality.predict,
@@ -135,17 +157,23 @@ class Run:
         settings, config, modality = (
             self.experiment.diffusion,
             self.experiment.diffusion_training,
-            self.experiment.modality,
+            self.modality,
         )
         vae = self._new_vae(config.seed)
         load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage models its latents")
         vae = vae.eval().requires_grad_(False).to(self.state.device)
+        torch.manual_seed(config.seed)
+        conditioner = self._conditioner()
         with self.state.main_process_first():
             data: Any = modality.dataset("train")
             moments: Any = None
             if settings.cache:
-                data = self._cached_moments(vae, data)
-                statistics: Any = data.moments()
+                captions = [modality.captions(data[i]) for i in range(len(data))] if conditioner else []
+                cache = data = self._cached_moments(vae, data)
+                statistics: Any = cache.moments()
+                if conditioner is not None and settings.text is not None:
+                    every_view = captions * settings.cache_views
+                    data = PromptedLatents(cache, every_view, conditioner, frozen=settings.text.frozen)
                 collate: Any = data.collate
             else:
                 statistics, collate = self._encode(vae, data, 0), modality.collate
@@ -153,26 +181,55 @@ class Run:
         space = LatentSpace.fit(statistics, settings.packing)
         if not settings.whiten:
             space = LatentSpace.identity(space.plane_shapes, settings.packing)
-        torch.manual_seed(config.seed)
         diffusion = settings.build(space.plane_shapes, space.shape)
         self.say(
             f"stage diffusion: {_millions(diffusion)} parameters, latent {space.shape}, "
             f"{config.steps} steps of {config.batch_size}"
         )
-        model = DDMI(self.experiment, vae, space, diffusion)
+        model = DDMI(self.experiment, vae, space, diffusion, conditioner)
+        prompts = self._sheet_prompts(16) if conditioner else None
 
         def sheet(step: int, trained: nn.Module) -> None:
-            made = modality.render(model.sample(16, seed=0, steps=min(20, settings.sampling_steps)), modality.View())
+            functions = model.sample(16, seed=0, steps=min(20, settings.sampling_steps), prompts=prompts)
+            made = modality.render(functions, modality.View())
             made.save_sheet(self.directory / "diffusion" / "sheets" / f"{step:08d}.png")
 
-        objective = DiffusionObjective(diffusion, space, moments=moments)
+        objective = DiffusionObjective(diffusion, space, moments=moments, **self._conditioning(conditioner))
         trainer = Trainer(objective, data, collate, config, self.directory / "diffusion", on_sheet=sheet)
         trainer.fit(self._resumes("diffusion", resume))
         trainer.load_average()
         if self.state.is_main_process:
-            DDMI(self.experiment, vae.cpu(), space, diffusion.cpu()).save_pretrained(self.directory)
+            model.cpu().save_pretrained(self.directory)
             self.say(f"saved {self.directory}: generate with `ddmi sample {self.directory}`")
         self.state.wait_for_everyone()
+
+    def _conditioner(self) -> TextTower | None:
+        """The text tower: new, or a frozen one with its pretrained weights."""
+        text, settings = self.experiment.diffusion.text, self.experiment.diffusion
+        if text is None:
+            return None
+        if not settings.cache:
+            raise ValueError("generation from text trains on cached latents; leave diffusion.cache at True")
+        if not text.frozen:
+            return text.build()
+        self.say(f"text tower: pretrained weights {text.weights}")
+        return pretrained_tower(str(text.weights)).to(self.state.device)
+
+    def _conditioning(self, conditioner: TextTower | None) -> dict[str, Any]:
+        """What the objective needs: a tower to train, or the null condition of one that stays as it is."""
+        if conditioner is None:
+            return {}
+        dropout = self.experiment.diffusion.prompt_dropout
+        if not conditioner.config.frozen:
+            return {"conditioner": conditioner, "dropout": dropout}
+        with torch.no_grad():
+            return {"null": encode_prompts(conditioner, [""], self.state.device), "dropout": dropout}
+
+    def _sheet_prompts(self, count: int) -> list[str]:
+        """Captions of held-out items."""
+        modality = self.modality
+        held_out = modality.dataset("test")
+        return [next(iter(modality.captions(held_out[i % len(held_out)])), "") for i in range(count)]
 
     def _cached_moments(self, vae: D2CVAE, data: Any) -> LatentCache:
         """The cache of this autoencoder's moments, made where it is missing."""

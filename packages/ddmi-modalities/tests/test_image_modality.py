@@ -15,6 +15,7 @@ from torch import Tensor
 from ddmi_fields import BasisField, CoarseToFineReadOut, ConcatReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 from ddmi_modalities import Modality
 from ddmi_modalities.image import ImageArtefact, ImageFolder, ImageModality, ImageView, OpenMoji, as_image, zoom_views
+from ddmi_modalities.image.modality import ImageEvaluation
 from ddmi_modalities.image.pixels import to_float
 
 
@@ -53,7 +54,7 @@ ITEMS = [Ramp(number) for number in range(5)]
 
 
 def test_it_is_a_modality() -> None:
-    modality: Modality[Any, Any, ImageView, ImageArtefact] = ImageModality()
+    modality: Modality[Any, Any, ImageView, ImageEvaluation, ImageArtefact] = ImageModality()
     assert modality.View is ImageView
     assert modality.layout == PlaneLayout.image()
 

@@ -1,37 +1,15 @@
-"""Recipes: functions from a preset's name to an `Experiment`."""
+"""Recipes of images."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-from ddmi.experiment import (
-    AdversarialConfig,
-    DecoderConfig,
-    DenoiserConfig,
-    DiffusionConfig,
-    EncoderConfig,
-    Experiment,
-    ReadOutConfig,
-    VAEConfig,
-)
+from ddmi.experiment import AdversarialConfig, DiffusionConfig, Experiment, VAEConfig
+from ddmi.networks import DecoderConfig, EncoderConfig, ReadOutConfig, UNetConfig
+from ddmi.recipes.schedule import training, two_steps
 from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.terms import LPIPSConfig, PatchAdversaryConfig
-
-PRESETS = ("test", "demo", "small", "paper")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What `ddmi recipes` lists."""
-
-    make: Callable[[str], Experiment]
-    summary: str
-    needs_data: bool = False
-    """Whether `--data PATH` must name the data."""
 
 
 def openmoji(preset: str) -> Experiment:
@@ -53,7 +31,7 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
         size=size,
         target_sizes=(size, 2 * size, 4 * size),
         target_weights=(0.4, 0.2, 0.4),
-        crop={"test": 8, "demo": 32, "small": 64}[preset],
+        points={"test": 64, "demo": 1024, "small": 4096}[preset],
         # The squared error learns rare colours; the absolute one, a median, paints them in the common ones for long.
         likelihood="gaussian",
         flip=flip,
@@ -64,9 +42,9 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
             preset=preset,
             modality=modality,
             vae=_vae(size, patch=1, width=8, multipliers=(1, 2), latent=4, basis=4, read_out=16),
-            vae_training=TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32"),
+            vae_training=two_steps(),
             diffusion=_diffusion(width=16, multipliers=(1, 2), blocks=1, steps=4),
-            diffusion_training=TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32"),
+            diffusion_training=two_steps(),
         )
     if preset == "demo":
         # Small batches: in minutes, the number of steps counts more than the noise of each.
@@ -75,32 +53,18 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
             preset=preset,
             modality=modality,
             vae=_vae(size, patch=2, width=48, multipliers=(1, 1, 2), latent=32, basis=16, read_out=64),
-            vae_training=_training(steps=4000, batch_size=8, learning_rate=2e-3),
+            vae_training=training(steps=4000, batch_size=8, learning_rate=2e-3),
             diffusion=_diffusion(width=96, multipliers=(1, 2), blocks=1, steps=50),
-            diffusion_training=_training(steps=1600, batch_size=32, learning_rate=1e-3),
+            diffusion_training=training(steps=1600, batch_size=32, learning_rate=1e-3),
         )
     return Experiment(
         recipe=name,
         preset=preset,
         modality=modality,
         vae=_vae(size, patch=2, width=64, multipliers=(1, 2, 4), latent=16, basis=32, read_out=128),
-        vae_training=_training(steps=60_000, batch_size=32, learning_rate=1e-3),
+        vae_training=training(steps=60_000, batch_size=32, learning_rate=1e-3),
         diffusion=_diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
-        diffusion_training=_training(steps=100_000, batch_size=128, learning_rate=3e-4),
-    )
-
-
-def _training(*, steps: int, batch_size: int, learning_rate: float) -> TrainerConfig:
-    return TrainerConfig(
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        warmup=min(200, steps // 10),
-        betas=(0.9, 0.99),
-        ema_decay=0.999 if steps > 5000 else 0.98,
-        ema_every=4,
-        save_every=max(250, steps // 20),
-        sheet_every=max(500, steps // 20),
+        diffusion_training=training(steps=100_000, batch_size=128, learning_rate=3e-4),
     )
 
 
@@ -122,7 +86,7 @@ def _vae(
 def _diffusion(*, width: int, multipliers: tuple[int, ...], blocks: int, steps: int) -> DiffusionConfig:
     return DiffusionConfig(
         noise=NoiseConfig(prediction="v"),
-        denoiser=DenoiserConfig(
+        denoiser=UNetConfig(
             width=width,
             multipliers=multipliers,
             blocks=blocks,
@@ -181,24 +145,3 @@ def _paper_images(name: str, source: str, flip: bool) -> Experiment:
             ema_every=10,
         ),
     )
-
-
-RECIPES: dict[str, Recipe] = {
-    "openmoji": Recipe(openmoji, "OpenMoji drawings (embedded; CC BY-SA 4.0), true at every resolution"),
-    "images": Recipe(image_folder, "a folder of your images (--data PATH)", needs_data=True),
-}
-
-
-def make_experiment(recipe: str, preset: str, data: str | None = None) -> Experiment:
-    """The experiment of a recipe and preset; `data` replaces where its data come from."""
-    if recipe not in RECIPES:
-        near = difflib.get_close_matches(recipe, RECIPES, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(sorted(RECIPES))}"
-        raise ValueError(f"unknown recipe {recipe!r}; {hint} (`ddmi recipes` lists them)")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r} of {recipe!r}; choose one of {', '.join(PRESETS)}")
-    entry = RECIPES[recipe]
-    if entry.needs_data and data is None:
-        raise ValueError(f"recipe {recipe!r} has no data of its own; name them with --data PATH")
-    experiment = entry.make(preset)
-    return experiment if data is None else replace(experiment, modality=replace(experiment.modality, source=data))

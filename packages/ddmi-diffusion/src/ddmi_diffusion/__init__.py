@@ -2,9 +2,10 @@
 
 from ddmi_diffusion.atomic_files import CheckpointError, atomic_write_text, save_tensors
 from ddmi_diffusion.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.conditioning import Conditioner, Conditioning, encode_prompts
 from ddmi_diffusion.data_order import DataOrder
 from ddmi_diffusion.diffusion import Denoiser, Guidance, LatentDiffusion
+from ddmi_diffusion.dit import PlaneDiT
 from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.interruption import TrainingInterrupted
 from ddmi_diffusion.latent_cache import LatentCache
@@ -12,6 +13,7 @@ from ddmi_diffusion.latent_objective import DiffusionObjective, LatentBatch
 from ddmi_diffusion.latent_space import LatentSpace, Planes, split_planes
 from ddmi_diffusion.noise import NoiseConfig
 from ddmi_diffusion.objective import Objective
+from ddmi_diffusion.prompted_latents import PromptedLatents
 from ddmi_diffusion.randomness import StepRandom, seeded_normal
 from ddmi_diffusion.schedulers import make_scheduler
 from ddmi_diffusion.trainer import NonFiniteLossError, Trainer
@@ -20,6 +22,7 @@ from ddmi_diffusion.unet import PlaneUNet
 
 __all__ = [
     "CheckpointError",
+    "Conditioner",
     "Conditioning",
     "DataOrder",
     "Denoiser",
@@ -34,13 +37,16 @@ __all__ = [
     "NonFiniteLossError",
     "Objective",
     "OptimizerConfig",
+    "PlaneDiT",
     "PlaneUNet",
     "Planes",
+    "PromptedLatents",
     "StepRandom",
     "Trainer",
     "TrainerConfig",
     "TrainingInterrupted",
     "atomic_write_text",
+    "encode_prompts",
     "latest_checkpoint",
     "load_checkpoint",
     "make_scheduler",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
@@ -61,3 +63,19 @@ class Conditioning:
         return Conditioning(
             torch.where(keep[:, None, None], a.tokens, b.tokens), torch.where(keep[:, None], a.mask, b.mask)
         )
+
+
+@runtime_checkable
+class Conditioner(Protocol):
+    """A module that turns prompts into what a denoiser attends to, such as a text tower."""
+
+    def tokenize(self, prompts: Sequence[str]) -> Int64[Tensor, "batch n"]:
+        """Prompts as numbers, of one length."""
+
+    def __call__(self, tokens: Int64[Tensor, "batch n"]) -> tuple[Tensor, Tensor]:
+        """Token features (batch, n, d), and the boolean mask (batch, n) of those that count."""
+
+
+def encode_prompts(conditioner: Conditioner, prompts: Sequence[str], device: torch.device | str) -> Conditioning:
+    """The condition of each prompt; of `[""]` the null condition."""
+    return Conditioning(*conditioner(conditioner.tokenize(prompts).to(device)))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.conditioning import Conditioner, Conditioning
 from ddmi_diffusion.diffusion import LatentDiffusion
 from ddmi_diffusion.latent_space import LatentSpace
 from ddmi_diffusion.objective import Objective
@@ -24,6 +24,8 @@ class LatentBatch:
     mean: Planes
     std: Planes
     cond: Conditioning | None = None
+    prompts: Tensor | None = None
+    """Instead of `cond`: tokenized prompts, for a conditioner that is trained."""
 
 
 class DiffusionObjective(Objective):
@@ -34,6 +36,8 @@ class DiffusionObjective(Objective):
         space: whitening and packing.
         moments: turns a batch of the data set into a `LatentBatch`; the identity for cached moments.
         null: the null condition, given to a fraction `dropout` of the items (classifier-free guidance).
+        conditioner: a module that is trained with the denoiser: it encodes the batch's `prompts`, and the empty prompt
+            as the null condition.
     """
 
     def __init__(
@@ -44,12 +48,17 @@ class DiffusionObjective(Objective):
         moments: Callable[[Any], LatentBatch] | None = None,
         null: Conditioning | None = None,
         dropout: float = 0.0,
+        conditioner: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if conditioner is not None and not isinstance(conditioner, Conditioner):
+            raise ValueError(f"DiffusionObjective: {type(conditioner).__name__} has no tokenize(prompts)")
         self.diffusion = diffusion
         self.space = space
         self.moments = moments
         self.null, self.dropout = null, dropout
+        self.conditioner = conditioner
+        self.register_buffer("empty_prompt", conditioner.tokenize([""]) if conditioner else None, persistent=False)
 
     def forward(self, batch: Any, *, step: int, rng: StepRandom) -> dict[str, Any]:
         latents: LatentBatch = batch if self.moments is None else self.moments(batch)
@@ -60,7 +69,14 @@ class DiffusionObjective(Objective):
         z = self.space.pack(planes)
         times = self.diffusion.noise.sample_times(rng.uniform()).to(z.device)
         noise = rng.normal(*z.shape[1:]).to(z)
-        cond = latents.cond
-        if cond is not None and self.null is not None and self.dropout > 0:
-            cond = cond.where(rng.uniform().to(z.device) >= self.dropout, self.null.to(z.device))
+        cond, null = self._conditions(latents)
+        if cond is not None and null is not None and self.dropout > 0:
+            cond = cond.where(rng.uniform().to(z.device) >= self.dropout, null.to(z.device))
         return {"loss": self.diffusion.loss(z, noise, times, cond).mean()}
+
+    def _conditions(self, latents: LatentBatch) -> tuple[Conditioning | None, Conditioning | None]:
+        """Each item's condition, and the null condition."""
+        if self.conditioner is None:
+            return latents.cond, self.null
+        assert latents.prompts is not None, "a conditioner needs the prompts of the batch"
+        return Conditioning(*self.conditioner(latents.prompts)), Conditioning(*self.conditioner(self.empty_prompt))

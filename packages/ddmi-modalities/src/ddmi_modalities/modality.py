@@ -23,6 +23,7 @@ Item_co = TypeVar("Item_co", covariant=True)
 Item = TypeVar("Item")
 Query = TypeVar("Query")
 ViewT = TypeVar("ViewT")
+EvaluationT = TypeVar("EvaluationT")
 Made = TypeVar("Made", bound="Artefact")
 
 
@@ -76,14 +77,29 @@ class FunctionSource(Protocol):
     def reconstruct(self, inputs: tuple[Tensor, ...]) -> ImplicitFunction:
         """The functions of the posterior means of `Modality.inputs(...)`."""
 
-    def sample(self, count: int, *, seed: int, start: int = 0) -> ImplicitFunction:
-        """Generated functions number `start` to `start + count`; each depends on (seed, its number) only."""
+    @property
+    def can_prompt(self) -> bool:
+        """Whether `sample` takes prompts."""
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int,
+        start: int = 0,
+        prompts: Sequence[str] | None = None,
+        guidance: float | None = None,
+    ) -> ImplicitFunction:
+        """Generated functions number `start` to `start + count`; each depends on (seed, its number) only.
+
+        `prompts`, one for all or one each, say what they shall be, `guidance` how strictly; None is the default.
+        """
 
     def prior(self, count: int, *, seed: int, start: int = 0) -> ImplicitFunction:
         """As `sample`, from standard normal whitened latents without diffusion."""
 
 
-class Modality(Protocol[Item, Query, ViewT, Made]):
+class Modality(Protocol[Item, Query, ViewT, EvaluationT, Made]):
     """One kind of signal.  An implementation is a frozen keyword-only dataclass: its fields are the configuration."""
 
     @property
@@ -94,8 +110,15 @@ class Modality(Protocol[Item, Query, ViewT, Made]):
     def View(self) -> type[ViewT]:
         """The frozen dataclass of rendering options; every field has a default and a docstring, for the CLI."""
 
+    @property
+    def Evaluation(self) -> type[EvaluationT]:
+        """The frozen dataclass of the settings of `evaluate`, such as counts and weights, likewise."""
+
     def dataset(self, split: Split) -> DataSet[Item]:
         """The data of a split.  Raises ValueError with the remedy when it cannot be had."""
+
+    def captions(self, item: Item) -> tuple[str, ...]:
+        """English sentences or words that describe an item, for generation from text; none where nobody wrote any."""
 
     def inputs(self, items: Sequence[Item]) -> tuple[Tensor, ...]:
         """What the encoder reads, without randomness: for evaluation, and for encoding a data set before stage 2."""
@@ -125,20 +148,9 @@ class Modality(Protocol[Item, Query, ViewT, Made]):
         """One file of the user as the encoder's inputs, with a batch of 1.  Raises ValueError naming the file."""
 
     def evaluate(
-        self,
-        model: FunctionSource,
-        *,
-        count: int,
-        pairs: int,
-        seed: int,
-        weights: Path | None,
-        note: Callable[[str], None],
+        self, model: FunctionSource, settings: EvaluationT, *, seed: int, note: Callable[[str], None]
     ) -> dict[str, float]:
-        """All metrics of a trained model on held-out data, as one flat dictionary.
-
-        `count` items a side of distances between sets, `pairs` items of pairwise metrics, `weights` of the standard
-        feature network (a network that needs no download is taken without), `note` says what is being done.
-        """
+        """All metrics of a trained model on held-out data, as one flat dictionary; `note` says what is being done."""
 
     def report(self, model: FunctionSource, directory: Path, *, seed: int, note: Callable[[str], None]) -> list[Path]:
         """Pictures that show what a model has learnt; returns their paths."""

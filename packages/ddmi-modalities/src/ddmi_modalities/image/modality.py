@@ -39,6 +39,18 @@ class ImageQuery:
     """(rows, columns) of the window."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageEvaluation:
+    """How much of a model is measured, and with what."""
+
+    count: int = 500
+    """Images a side of Frechet distances."""
+    pairs: int = 100
+    """Held-out images of PSNR and SSIM."""
+    weights: Path | None = None
+    """Weights of Inception, for the usual FID; without them, features of EfficientNet-Lite0, which a package ships."""
+
+
 def as_image(values: Float[Tensor, "batch query 3"], query: ImageQuery) -> Float[Tensor, "batch 3 rows columns"]:
     """Values at a query as pictures, for perceptual and adversarial terms.  ValueError for random pixels."""
     if query.window is None:
@@ -98,6 +110,10 @@ class ImageModality:
     def View(self) -> type[ImageView]:
         return ImageView
 
+    @property
+    def Evaluation(self) -> type[ImageEvaluation]:
+        return ImageEvaluation
+
     def dataset(self, split: Split) -> DataSet[ImageItem]:
         """The split of OpenMoji or of the folder `source`; ValueError where there is none."""
         if self.source == "openmoji":
@@ -105,6 +121,9 @@ class ImageModality:
             limit = CACHED_UP_TO_FOR_POINTS if self.points else CACHED_UP_TO
             return OpenMoji(split, self.cache, sizes=[size for size in sorted(sizes) if size <= limit])
         return ImageFolder(self.source, split, cache=self.cache)
+
+    def captions(self, item: ImageItem) -> tuple[str, ...]:
+        return () if item.caption is None else (item.caption,)
 
     def inputs(self, items: Sequence[ImageItem]) -> tuple[Float[Tensor, "batch 3 size size"]]:
         """The whole images at `size`, in [-1, 1]."""
@@ -184,22 +203,18 @@ class ImageModality:
     def evaluate(
         self,
         model: FunctionSource,
+        settings: ImageEvaluation,
         *,
-        count: int = 500,
-        pairs: int = 100,
         seed: int = 0,
-        weights: Path | None = None,
         note: Callable[[str], None] = lambda _: None,
     ) -> dict[str, float]:
-        """PSNR and SSIM of reconstructions at several sizes, and Frechet distances: see `evaluation.evaluate_images`.
-
-        Features are Inception's where its `weights` are given, else EfficientNet-Lite0's.
-        """
+        """PSNR and SSIM of reconstructions at several sizes, and Frechet distances: see `evaluate_images`."""
         from ddmi_modalities.image.evaluation import evaluate_images
         from ddmi_modalities.image.features import EfficientNetLite0Features, InceptionFeatures
 
+        weights = settings.weights
         network = InceptionFeatures(weights) if weights is not None else EfficientNetLite0Features()
-        return evaluate_images(self, model, network, count=count, pairs=pairs, seed=seed, note=note)
+        return evaluate_images(self, model, network, count=settings.count, pairs=settings.pairs, seed=seed, note=note)
 
     def report(
         self,

@@ -1,0 +1,25 @@
+"""The training settings that the small presets of all recipes share."""
+
+from __future__ import annotations
+
+from ddmi_diffusion import TrainerConfig
+
+
+def training(*, steps: int, batch_size: int, learning_rate: float) -> TrainerConfig:
+    """A cosine over all steps, and an average of the weights over a few hundred, or thousand, of the last."""
+    return TrainerConfig(
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup=min(200, steps // 10),
+        betas=(0.9, 0.99),
+        ema_decay=0.999 if steps > 5000 else 0.98,
+        ema_every=4,
+        save_every=max(250, steps // 20),
+        sheet_every=max(500, steps // 20),
+    )
+
+
+def two_steps() -> TrainerConfig:
+    """Preset test: that everything runs."""
+    return TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32")

@@ -1,0 +1,222 @@
+"""How good a trained shape model is: reconstruction of single shapes, and distances between sets of shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Bool, Float32
+
+from ddmi_fields import ImplicitFunction
+from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.shape.items import ShapeItem
+from ddmi_modalities.shape.modality import ShapeEvaluation, ShapeModality, named_generator
+from ddmi_modalities.shape.pair_metrics import chamfer_l1, f_score, normal_consistency, volumetric_iou
+from ddmi_modalities.shape.set_metrics import (
+    Normalisation,
+    chamfer_matrix,
+    coverage,
+    emd_matrix,
+    mmd,
+    normalise,
+    one_nna,
+)
+from ddmi_modalities.shape.view import ShapeView
+
+IOU_POINTS = 100_000
+SURFACE_POINTS = 10_000
+"""Of a pair of surfaces that is compared."""
+SET_POINTS = 2048
+"""Of each cloud of a set."""
+SEARCH_POINTS = 512
+"""Of each cloud while the nearest training shape is looked for."""
+NEAREST_OF = 2000
+"""Training shapes, of which the nearest is what a data set alone can answer."""
+RESOLUTION = 128
+"""Of the meshes that are compared."""
+CHUNK = 20
+
+
+def evaluate_shapes(
+    modality: ShapeModality,
+    model: FunctionSource,
+    settings: ShapeEvaluation,
+    *,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda _: None,
+) -> dict[str, float]:
+    """Metrics of held-out shapes' reconstructions, and between sets of shapes.
+
+    `iou/nearest_train` is that of the nearest (by Chamfer distance) of 2,000 training shapes to each held-out one: what
+    is reached without a model.  Sets: `mmd/X`, `cov/X`, `1nna/X` with the Chamfer distance of 2,048 points, X is
+    "samples", "prior" (see `FunctionSource`) and "real" (training shapes), against the same held-out shapes.
+    """
+    held_out, training = modality.dataset("test"), modality.dataset("train")
+    items = [held_out[i] for i in range(min(settings.pairs, len(held_out)))]
+    result = reconstruction_quality(modality, model, items, note)
+    result["iou/nearest_train"] = nearest_training_iou(items, training, note)
+    count = min(settings.count, len(held_out), len(training))
+    result |= {"count/pairs": len(items), "count/sets": count, "points/sets": SET_POINTS}
+    true = np.stack([surface_cloud(held_out[i], SET_POINTS) for i in range(count)])
+    clouds = {"real": np.stack([surface_cloud(training[i], SET_POINTS) for i in range(count)])}
+    if model.can_sample:
+        for name, make in (("samples", model.sample), ("prior", model.prior)):
+            note(f"meshes of {count} shapes: {name}")
+            clouds[name], empty = _clouds(modality, make, count, seed)
+            result[f"empty/{name}"] = empty
+    within = chamfer_matrix(normalise(true, settings.normalisation, like=true))
+    for name, made in clouds.items():
+        note(f"distances between sets of {count} shapes: {name}")
+        scores = compare_sets(made, true, within, settings.normalisation)
+        if settings.emd:
+            note(f"earth mover's distances between sets of {min(settings.emd, count)} shapes: {name}")
+            few = slice(0, min(settings.emd, count))
+            scores |= compare_sets_by_emd(made[few], true[few], settings.normalisation)
+        result |= {f"{metric}/{name}": value for metric, value in scores.items()}
+    return result
+
+
+def compare_sets(
+    made: Float32[np.ndarray, "n point 3"],
+    true: Float32[np.ndarray, "n point 3"],
+    within: np.ndarray | None = None,
+    normalisation: Normalisation = "none",
+) -> dict[str, float]:
+    """MMD, COV and 1-NNA of made against true clouds, by Chamfer-L2; `within` is the true clouds' own matrix."""
+    a, b = (normalise(clouds, normalisation, like=true) for clouds in (made, true))
+    across = chamfer_matrix(a, b)
+    own = chamfer_matrix(b) if within is None else within
+    return {"mmd": mmd(across), "cov": coverage(across), "1nna": one_nna(chamfer_matrix(a), across, own)}
+
+
+def compare_sets_by_emd(
+    made: Float32[np.ndarray, "n point 3"], true: Float32[np.ndarray, "n point 3"], normalisation: Normalisation
+) -> dict[str, float]:
+    """The same scores by the earth mover's distance."""
+    a, b = (normalise(clouds, normalisation, like=true) for clouds in (made, true))
+    across = emd_matrix(a, b)
+    return {
+        "mmd_emd": mmd(across),
+        "cov_emd": coverage(across),
+        "1nna_emd": one_nna(emd_matrix(a), across, emd_matrix(b)),
+    }
+
+
+@torch.no_grad()
+def reconstruction_quality(
+    modality: ShapeModality,
+    model: FunctionSource,
+    items: Sequence[ShapeItem],
+    note: Callable[[str], None] = lambda _: None,
+) -> dict[str, float]:
+    """IoU of 100,000 points of the unit cube; Chamfer-L1, F-score and normal consistency of 10,000 surface points."""
+    scores: list[dict[str, float]] = []
+    for start in range(0, len(items), CHUNK):
+        note(f"reconstructions {start + 1} to {min(start + CHUNK, len(items))} of {len(items)} held-out shapes")
+        part = items[start : start + CHUNK]
+        functions = model.reconstruct(modality.inputs(part))
+        meshes = modality.render(functions, ShapeView(mesh_resolution=RESOLUTION)).meshes
+        for item, function, mesh in zip(part, functions, meshes, strict=True):
+            points, inside = _uniform(item)
+            made = occupied(modality, function, points)
+            rng = named_generator(f"{item.name}/compared")
+            scores.append(
+                {"iou": volumetric_iou(made, inside)}
+                | _surface_scores(_mesh_surface(mesh, rng), item.surface(SURFACE_POINTS, rng))
+            )
+    return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+
+
+def compare_meshes(made: Sequence[trimesh.Trimesh], true: Sequence[trimesh.Trimesh]) -> dict[str, float]:
+    """Mean Chamfer-L1, F-score and normal consistency of pairs of meshes, by 10,000 points of each."""
+    rng = np.random.default_rng(0)
+    scores = [_surface_scores(_mesh_surface(a, rng), _mesh_surface(b, rng)) for a, b in zip(made, true, strict=True)]
+    return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+
+
+@torch.no_grad()
+def occupied(
+    modality: ShapeModality, function: ImplicitFunction, points: Float32[np.ndarray, "point 3"]
+) -> Bool[np.ndarray, " point"]:
+    """Whether world points are inside a function of a batch of one."""
+    device = function.basis.device
+    coords = modality.extent.to_field(torch.from_numpy(points))[None].to(device)
+    return (function(coords)[0, :, 0] > 0).cpu().numpy()
+
+
+def nearest_training_iou(
+    items: Sequence[ShapeItem], training: DataSet[ShapeItem], note: Callable[[str], None] = lambda _: None
+) -> float:
+    """Mean IoU of every item with the nearest of (at most) 2,000 training shapes.
+
+    NaN where the training shapes store points only, and cannot be asked at those of another shape.
+    """
+    count = min(NEAREST_OF, len(training))
+    note(f"the nearest of {count} training shapes to each of {len(items)}")
+    shapes = [training[i] for i in range(count)]
+    if not all(hasattr(shape, "inside") for shape in shapes):
+        return float("nan")
+    distances = chamfer_matrix(
+        np.stack([surface_cloud(item, SEARCH_POINTS) for item in items]),
+        np.stack([surface_cloud(shape, SEARCH_POINTS) for shape in shapes]),
+    )
+    ious = []
+    for item, nearest in zip(items, distances.argmin(1), strict=True):
+        points, inside = _uniform(item)
+        ious.append(volumetric_iou(shapes[nearest].inside(points), inside))
+    return float(np.mean(ious))
+
+
+def surface_cloud(item: ShapeItem, count: int) -> Float32[np.ndarray, "count 3"]:
+    return item.surface(count, named_generator(f"{item.name}/cloud"))[0]
+
+
+def mesh_cloud(mesh: trimesh.Trimesh, count: int, seed: int = 0) -> Float32[np.ndarray, "count 3"]:
+    """Points spread evenly over a surface; of an empty mesh `count` times the origin."""
+    if not len(mesh.faces):
+        return np.zeros((count, 3), np.float32)
+    return trimesh.sample.sample_surface(mesh, count, seed=seed)[0].astype(np.float32)
+
+
+def _clouds(
+    modality: ShapeModality, make: Callable[..., ImplicitFunction], count: int, seed: int
+) -> tuple[Float32[np.ndarray, "count point 3"], int]:
+    """Clouds of generated shapes, and how many shapes are empty."""
+    clouds: list[np.ndarray] = []
+    empty = 0
+    for mesh in generated_meshes(modality, make, count, seed):
+        empty += not len(mesh.faces)
+        clouds.append(mesh_cloud(mesh, SET_POINTS, len(clouds)))
+    return np.stack(clouds), empty
+
+
+def generated_meshes(
+    modality: ShapeModality, make: Callable[..., ImplicitFunction], count: int, seed: int
+) -> Iterator[trimesh.Trimesh]:
+    view = ShapeView(mesh_resolution=RESOLUTION)
+    for start in range(0, count, CHUNK):
+        yield from modality.render(make(min(CHUNK, count - start), seed=seed, start=start), view).meshes
+
+
+def _uniform(item: ShapeItem) -> tuple[Float32[np.ndarray, "point 3"], Bool[np.ndarray, " point"]]:
+    return item.points(IOU_POINTS, named_generator(f"{item.name}/iou"), None)
+
+
+Surface = tuple[Float32[np.ndarray, "point 3"], Float32[np.ndarray, "point 3"]]
+
+
+def _mesh_surface(mesh: trimesh.Trimesh, rng: np.random.Generator) -> Surface:
+    if not len(mesh.faces):
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)
+    points, faces = trimesh.sample.sample_surface(mesh, SURFACE_POINTS, seed=int(rng.integers(2**31)))
+    return points.astype(np.float32), mesh.face_normals[faces].astype(np.float32)
+
+
+def _surface_scores(made: Surface, true: Surface) -> dict[str, float]:
+    return {
+        "chamfer_l1": chamfer_l1(made[0], true[0]),
+        "f_score": f_score(made[0], true[0]),
+        "normal_consistency": normal_consistency(*made, *true),
+    }

@@ -1,0 +1,138 @@
+"""Point clouds to planes of features: the local-pool PointNet of convolutional occupancy networks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ddmi_fields import PlaneLayout
+from ddmi_fields.blocks import ResidualBlock
+from ddmi_vae import PlaneEncoder, Planes
+
+
+class CellPooling:
+    """Which cell of a plane each point of a batch falls into; pools features over the points of a cell.
+
+    Points are sorted by cell once, and every reduction is one over segments: the same in every run, without a compiled
+    scatter.
+
+    Args:
+        cells: for each point, row * columns + column.
+        count: cells of the plane.
+    """
+
+    def __init__(self, cells: Int64[Tensor, "batch point"], count: int) -> None:
+        self.batch, self.points = cells.shape
+        self.count = count
+        flat = (cells + count * torch.arange(self.batch, device=cells.device)[:, None]).flatten()
+        ordered, self.order = torch.sort(flat, stable=True)
+        self.occupied, self.lengths = torch.unique_consecutive(ordered, return_counts=True)
+        segment = torch.arange(len(self.occupied), device=cells.device).repeat_interleave(self.lengths)
+        self.segment_of = torch.empty_like(self.order)
+        self.segment_of[self.order] = segment
+
+    def _reduce(self, features: Tensor, reduction: Literal["max", "mean"]) -> Float[Tensor, "occupied channel"]:
+        ordered = features.float().flatten(0, 1).index_select(0, self.order)
+        return torch.segment_reduce(ordered, reduction, lengths=self.lengths)
+
+    def maximum(self, features: Float[Tensor, "batch point channel"]) -> Float[Tensor, "batch point channel"]:
+        """For each point, the largest value of each channel in its cell."""
+        maxima = self._reduce(features, "max").index_select(0, self.segment_of)
+        return maxima.unflatten(0, (self.batch, self.points))
+
+    def plane_means(self, features: Float[Tensor, "batch point channel"]) -> Float[Tensor, "batch cell channel"]:
+        """The mean of each cell, 0 where there is no point."""
+        means = self._reduce(features, "mean")
+        plane = means.new_zeros(self.batch * self.count, features.shape[-1])
+        return plane.index_copy(0, self.occupied, means).unflatten(0, (self.batch, self.count))
+
+
+class LocalPoolPointNet(nn.Module):
+    """Points to a plane of features for each plane of the layout, of any number of points.
+
+    Residual blocks on each point; before every block but the first, the points of a cell (of each plane, summed) tell
+    each other their maxima; at last the features are averaged over the cells.  Convolutional Occupancy Networks,
+    Peng et al. 2020, `LocalPoolPointnet`.
+
+    Args:
+        layout: the planes to project to.
+        in_channels: of a point: its field coordinates, then extra features such as colour.
+        channels: of the planes.
+        hidden: width of the blocks.
+        blocks: how many.
+        size: cells a side of every plane.
+    """
+
+    def __init__(
+        self,
+        layout: PlaneLayout,
+        in_channels: int = 3,
+        channels: int = 32,
+        *,
+        hidden: int = 256,
+        blocks: int = 7,
+        size: int = 64,
+    ) -> None:
+        super().__init__()
+        if in_channels < len(layout.axes) or blocks < 1 or size < 1:
+            raise ValueError(
+                f"LocalPoolPointNet: a point has at least its {len(layout.axes)} coordinates, and blocks and size are "
+                f"positive; got in_channels {in_channels}, blocks {blocks}, size {size}"
+            )
+        self.layout = layout
+        self.in_channels, self.channels, self.size = in_channels, channels, size
+        self.lift = nn.Linear(in_channels, 2 * hidden)
+        self.blocks = nn.ModuleList(ResidualBlock(2 * hidden, hidden) for _ in range(blocks))
+        self.out = nn.Linear(hidden, channels)
+
+    def forward(self, points: Float[Tensor, "batch point _"]) -> Planes:
+        """(batch, point, in_channels), the first ones in field coordinates, to (batch, channels, size, size) a plane.
+
+        Points outside [-1, 1] go to the cells at the border.
+        """
+        if points.ndim != 3 or points.shape[-1] != self.in_channels or points.shape[1] < 1:
+            raise ValueError(
+                f"LocalPoolPointNet: wanted points (batch, point, {self.in_channels}) with at least one point, "
+                f"got {tuple(points.shape)}"
+            )
+        coords = points[..., : len(self.layout.axes)].float()
+        cell = ((coords + 1) / 2 * self.size).long().clamp(0, self.size - 1)
+        pools = [
+            CellPooling(cell[..., row] * self.size + cell[..., column], self.size**2)
+            for column, row in self.layout.plane_axes
+        ]
+        h = self.lift(points)
+        for i, block in enumerate(self.blocks):
+            if i:
+                pooled = sum((pool.maximum(h) for pool in pools), start=torch.zeros((), device=h.device))
+                h = torch.cat((h.float(), pooled), dim=-1)
+            h = block(h)
+        features = self.out(h)
+        return tuple(pool.plane_means(features).transpose(1, 2).unflatten(2, (self.size, -1)) for pool in pools)
+
+
+class PointPlaneEncoder(nn.Module):
+    """Encoder of a D2C-VAE for point clouds: point network, then the general plane encoder.
+
+    Args:
+        points: the point network.
+        planes: from its features to moments.
+    """
+
+    def __init__(self, points: LocalPoolPointNet, planes: PlaneEncoder) -> None:
+        super().__init__()
+        if points.channels != planes.in_channels:
+            raise ValueError(
+                f"PointPlaneEncoder: the point network makes {points.channels} channels, the plane encoder wants "
+                f"{planes.in_channels}"
+            )
+        self.points = points
+        self.planes = planes
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> Planes:
+        """A 1-tuple of (batch, point, channel) to planes of moments."""
+        (points,) = inputs
+        return self.planes(self.points(points))
