@@ -47,7 +47,11 @@ class TrainedObjective:
         self._accelerator = accelerator
         self._wrapped = accelerator.prepare(objective)
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+            self.parameters,
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
 
     def backward(

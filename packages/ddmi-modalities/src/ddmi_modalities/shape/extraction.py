@@ -174,7 +174,8 @@ class _Grid:
 
     def surface(self, refine: int, normals: bool) -> Extraction:
         """Marching cubes, then the wanted refinement."""
-        padded = np.pad(self.values, 1, mode="edge")
+        # scikit-image's tests and weights have an absolute epsilon of 1e-7: far below all values that matter
+        padded = np.pad(self.values * np.float32(1e4 / _size_at_surface(self.values)), 1, mode="edge")
         for axis in range(3):
             for end in (0, -1):
                 border = padded.swapaxes(0, axis)[end]
@@ -211,8 +212,6 @@ def _triangles(
     Where two diagonals of a face tie exactly, scikit-image may decide differently in the two cells that share it, which
     opens a hole.  Then values are moved by 1e-4 of themselves, that is vertices by less than 1e-4 of a cell.
     """
-    # its tests and weights have an absolute epsilon of 1e-7: far below all values that matter
-    values = values * np.float32(1e4 / np.abs(values).max())
     # "ascent": scikit-image's default takes the higher side for the outside
     at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")  # type: ignore[no-untyped-call]
     if not _closed(faces, len(at)):
@@ -221,6 +220,18 @@ def _triangles(
         values = values * draws.uniform(1, 1.0001, values.shape).astype(np.float32)
         at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")  # type: ignore[no-untyped-call]
     return at, faces
+
+
+def _size_at_surface(values: Float32[np.ndarray, "a a a"]) -> float:
+    """The median magnitude of values next to one of the other sign; 1 where there are none."""
+    inside, sizes = values > 0, []
+    for axis in range(3):
+        line, sign = values.swapaxes(0, axis), inside.swapaxes(0, axis)
+        change = sign[1:] != sign[:-1]
+        sizes += [line[1:][change], line[:-1][change]]
+    near = np.abs(np.concatenate(sizes))
+    near = near[near > 0]
+    return float(np.median(near)) if len(near) else 1.0
 
 
 def _closed(faces: Int[np.ndarray, "face 3"], vertices: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -16,6 +16,7 @@ from ddmi_modalities.splits import Split, check_split
 __all__ = ["HoldOut", "SourceSettings", "open_source", "prompted_items", "read_cloud"]
 
 
+@runtime_checkable
 class SourceSettings(Protocol):
     """What `ShapeModality` says about its data."""
 
