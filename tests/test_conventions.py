@@ -21,7 +21,7 @@ from ddmi_fields import (
     grid_coordinates,
 )
 from ddmi_modalities.image.metrics import psnr
-from ddmi_modalities.image.pixels import to_bytes, to_float
+from ddmi_modalities.pixels import to_bytes, to_float
 from ddmi_vae import Posterior, laplace_nll
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ddmi import DDMI
 from ddmi.cli import main
-from ddmi_modalities.image.pixels import to_tensor
+from ddmi_modalities.pixels import to_tensor
 
 
 def pixels(path: Path) -> torch.Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ddmi.fit import FitConfig, fit_image
 from ddmi_modalities.image import ImageArtefact, ImageModality, ImageView
 from ddmi_modalities.image.metrics import psnr
-from ddmi_modalities.image.pixels import to_bytes
+from ddmi_modalities.pixels import to_bytes
 
 
 def fit_image_file(
@@ -32,7 +32,7 @@ def fit_image_file(
 
 
 def _save(path: Path, artefact: ImageArtefact) -> Path:
-    from ddmi_modalities.image.pixels import to_picture
+    from ddmi_modalities.pixels import to_picture
 
     path.parent.mkdir(parents=True, exist_ok=True)
     to_picture(artefact.images[0]).save(path)

@@ -16,7 +16,7 @@ from ddmi_fields import BasisField, CoarseToFineReadOut, ConcatReadOut, Implicit
 from ddmi_modalities import Modality
 from ddmi_modalities.image import ImageArtefact, ImageFolder, ImageModality, ImageView, OpenMoji, as_image, zoom_views
 from ddmi_modalities.image.modality import ImageEvaluation
-from ddmi_modalities.image.pixels import to_float
+from ddmi_modalities.pixels import to_float
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddmi_modalities.image.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
+from ddmi_modalities.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
 
 
 def saved(picture: Image.Image, path: Path, **options: object) -> np.ndarray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ddmi_modalities.image import comparison, contact_sheet, zoom_strip, zoom_views
+from ddmi_modalities.image import zoom_strip, zoom_views
+from ddmi_modalities.sheet import comparison, contact_sheet
 
 
 def flat(count: int, size: int = 16) -> torch.Tensor:

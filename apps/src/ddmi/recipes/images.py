@@ -51,7 +51,7 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
                 read_out=16,
                 decoder_width=4,
                 decoder_multipliers=(1, 2, 4),
-            ),  # fmt: skip
+            ),
             vae_training=two_steps(),
             diffusion=_diffusion(width=16, multipliers=(1, 2), blocks=1, steps=4),
             diffusion_training=two_steps(),
@@ -72,7 +72,7 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
                 read_out=64,
                 decoder_width=24,
                 decoder_multipliers=(1, 2, 2, 4),
-            ),  # fmt: skip
+            ),
             vae_training=training(steps=2400, batch_size=8, learning_rate=2e-3),
             diffusion=_diffusion(width=96, multipliers=(1, 2), blocks=1, steps=50),
             diffusion_training=training(steps=1600, batch_size=32, learning_rate=1e-3),
@@ -91,7 +91,7 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
             read_out=128,
             decoder_width=64,
             decoder_multipliers=(1, 2, 4, 4),
-        ),  # fmt: skip
+        ),
         vae_training=training(steps=60_000, batch_size=32, learning_rate=1e-3),
         diffusion=_diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
         diffusion_training=training(steps=100_000, batch_size=128, learning_rate=3e-4),
@@ -121,7 +121,7 @@ def _vae(
             blocks=1,
             shortcuts=True,
             groups=8,
-        ),  # fmt: skip
+        ),
         read_out=ReadOutConfig(width=read_out, native=native, layers=2),
         latent_channels=latent,
         kl_weight=5e-6,

@@ -17,8 +17,8 @@ from ddmi_modalities.image.folder import ImageFolder
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.modality import ImageModality, ImageQuery, as_image
 from ddmi_modalities.image.openmoji import ATTRIBUTION, OpenMoji
-from ddmi_modalities.image.sheet import comparison, contact_sheet, zoom_strip
 from ddmi_modalities.image.view import ImageArtefact, ImageView, zoom_views
+from ddmi_modalities.image.zoom import zoom_strip
 
 __all__ = [
     "ATTRIBUTION",
@@ -30,8 +30,6 @@ __all__ = [
     "ImageView",
     "OpenMoji",
     "as_image",
-    "comparison",
-    "contact_sheet",
     "zoom_strip",
     "zoom_views",
 ]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ddmi_modalities.image.pixels import to_float
+from ddmi_modalities.pixels import to_float
 from ddmi_modalities.weights import read_weights
 
 

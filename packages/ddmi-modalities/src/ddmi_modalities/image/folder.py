@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from ddmi_modalities.image.pixels import centre_square, open_picture, resize_square, to_tensor
 from ddmi_modalities.image.raster_cache import default_cache
+from ddmi_modalities.pixels import centre_square, open_picture, resize_square, to_tensor
 from ddmi_modalities.splits import Split, check_split, split_of
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})

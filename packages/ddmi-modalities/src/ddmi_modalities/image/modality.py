@@ -16,9 +16,9 @@ from ddmi_fields import ImplicitFunction, PlaneLayout, grid_coordinates
 from ddmi_modalities.image.folder import ImageFolder
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.openmoji import OpenMoji
-from ddmi_modalities.image.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
 from ddmi_modalities.image.view import ImageArtefact, ImageView
 from ddmi_modalities.modality import Batch, DataSet, FunctionSource
+from ddmi_modalities.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
 from ddmi_modalities.splits import Split
 from ddmi_vae import Randomness, gaussian_nll, laplace_nll
 

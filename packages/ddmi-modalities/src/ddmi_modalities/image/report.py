@@ -10,9 +10,10 @@ from PIL import Image
 from ddmi_modalities.image.evaluation import spread
 from ddmi_modalities.image.metrics import bicubic
 from ddmi_modalities.image.modality import ImageModality
-from ddmi_modalities.image.sheet import comparison, contact_sheet, zoom_strip
 from ddmi_modalities.image.view import ImageView, zoom_views
+from ddmi_modalities.image.zoom import zoom_strip
 from ddmi_modalities.modality import FunctionSource
+from ddmi_modalities.sheet import comparison, contact_sheet
 
 RESOLUTIONS = (32, 64, 256, 1024)
 SHOWN = 4  # a sample of the sheet that is shown at every size

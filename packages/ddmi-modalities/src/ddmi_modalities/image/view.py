@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ddmi_modalities.image.pixels import to_picture
+from ddmi_modalities.pixels import to_picture
 
 Crop = tuple[tuple[int, int], tuple[int, int]]
 
@@ -75,7 +75,7 @@ class ImageArtefact:
 
     def save_sheet(self, path: Path) -> None:
         """Writes all images as one contact sheet, at most 128 pixels an image."""
-        from ddmi_modalities.image.sheet import contact_sheet
+        from ddmi_modalities.sheet import contact_sheet
 
         path.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(self.images, tile=min(128, max(self.images.shape[-2:]))).save(path)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float, Float32, Int
-from skimage.measure import marching_cubes
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
 from ddmi_modalities.extent import Extent
+from ddmi_modalities.shape.marching import size_at_surface, triangles
 from ddmi_modalities.shape.refinement import check_values, project_to_surface
 
 Field = Callable[[Float[Tensor, "1 n 3"]], Float[Tensor, "1 n 1"]]
@@ -175,7 +175,7 @@ class _Grid:
     def surface(self, refine: int, normals: bool) -> Extraction:
         """Marching cubes, then the wanted refinement."""
         # scikit-image's tests and weights have an absolute epsilon of 1e-7: far below all values that matter
-        padded = np.pad(self.values * np.float32(1e4 / _size_at_surface(self.values)), 1, mode="edge")
+        padded = np.pad(self.values * np.float32(1e4 / size_at_surface(self.values)), 1, mode="edge")
         for axis in range(3):
             for end in (0, -1):
                 border = padded.swapaxes(0, axis)[end]
@@ -185,7 +185,7 @@ class _Grid:
             return Extraction(trimesh.Trimesh(), self.evaluated)
         first = np.array([line[0] - 1 for line in used])
         window = padded[tuple(slice(line[0] - 1, line[-1] + 2) for line in used)]
-        at, faces = _triangles(window)
+        at, faces = triangles(window)
         unit = torch.from_numpy((at.astype(np.float64) + (first - 1)) * (2 / self.cells) - 1)
         vertices = self.box.to_world(unit).numpy()
         on_surface = (unit.abs() <= 1).all(dim=-1).numpy()  # the other vertices close the shape at the box
@@ -202,43 +202,6 @@ class _Grid:
             outward = np.where(outward.any(axis=1, keepdims=True), outward, mesh.vertex_normals)
             mesh = trimesh.Trimesh(vertices, faces, vertex_normals=outward, process=False)
         return Extraction(mesh, self.evaluated)
-
-
-def _triangles(
-    values: Float32[np.ndarray, "x y z"],
-) -> tuple[Float32[np.ndarray, "vertex 3"], Int[np.ndarray, "face 3"]]:
-    """Marching cubes of a volume with a border of outside values: vertices in cells, and triangles without a gap.
-
-    Where two diagonals of a face tie exactly, scikit-image may decide differently in the two cells that share it, which
-    opens a hole.  Then values are moved by 1e-4 of themselves, that is vertices by less than 1e-4 of a cell.
-    """
-    # "ascent": scikit-image's default takes the higher side for the outside
-    at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")  # type: ignore[no-untyped-call]
-    if not _closed(faces, len(at)):
-        draws = np.random.default_rng(0)
-        values = np.where(values == 0, np.float32(-0.1), values)
-        values = values * draws.uniform(1, 1.0001, values.shape).astype(np.float32)
-        at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")  # type: ignore[no-untyped-call]
-    return at, faces
-
-
-def _size_at_surface(values: Float32[np.ndarray, "a a a"]) -> float:
-    """The median magnitude of values next to one of the other sign; 1 where there are none."""
-    inside, sizes = values > 0, []
-    for axis in range(3):
-        line, sign = values.swapaxes(0, axis), inside.swapaxes(0, axis)
-        change = sign[1:] != sign[:-1]
-        sizes += [line[1:][change], line[:-1][change]]
-    near = np.abs(np.concatenate(sizes))
-    near = near[near > 0]
-    return float(np.median(near)) if len(near) else 1.0
-
-
-def _closed(faces: Int[np.ndarray, "face 3"], vertices: int) -> bool:
-    """Whether every edge belongs to two triangles, once in either direction."""
-    edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
-    there, back = np.sort(edges @ [vertices, 1]), np.sort(edges @ [1, vertices])
-    return np.array_equal(there, back) and bool((np.diff(there) > 0).all())
 
 
 def _all_corners(corner: Bool[np.ndarray, "a a a"]) -> Bool[np.ndarray, "b b b"]:

@@ -11,12 +11,12 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from ddmi_modalities.image.sheet import comparison, contact_sheet
 from ddmi_modalities.modality import FunctionSource
 from ddmi_modalities.shape.modality import ShapeModality
 from ddmi_modalities.shape.rendering import save_gif, shade, turntable
 from ddmi_modalities.shape.sources import prompted_items
 from ddmi_modalities.shape.view import ShapeView
+from ddmi_modalities.sheet import comparison, contact_sheet
 
 TILE = 192
 SHOWN = 3  # samples that are written as meshes

@@ -68,8 +68,8 @@ class ShapeArtefact:
 
     def save_sheet(self, path: Path) -> None:
         """Writes shaded pictures of all meshes as one contact sheet, at most 192 pixels a shape."""
-        from ddmi_modalities.image.sheet import contact_sheet
         from ddmi_modalities.shape.rendering import shade
+        from ddmi_modalities.sheet import contact_sheet
 
         size = min(192, self.view.picture or 192)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Contact sheets, comparison grids and zoom strips: many images in one picture."""
+"""Contact sheets and comparison grids: many images in one picture."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ddmi_modalities.image.pixels import to_picture
-from ddmi_modalities.image.view import ImageView
+from ddmi_modalities.pixels import to_picture
 
-PAPER, INK, MARK = "white", (70, 70, 70), (214, 40, 40)
+PAPER, INK = "white", (70, 70, 70)
 
 
 def contact_sheet(
@@ -38,8 +37,8 @@ def contact_sheet(
     tile = tile or max(max(picture.size) for picture in pictures)
     pictures = [_fit(picture, tile) for picture in pictures]
     columns = min(columns, len(pictures))
-    gap, font = max(2, tile // 16), _font(tile)
-    line = _line_height(font) + gap // 2 if labels is not None else 0
+    gap, font = max(2, tile // 16), label_font(tile)
+    line = line_height(font) + gap // 2 if labels is not None else 0
     width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + line + gap) + gap), PAPER)
@@ -62,7 +61,7 @@ def comparison(rows: Mapping[str, UInt8[Tensor, "count 3 _ _"]], *, tile: int | 
     if len(set(counts.values())) != 1 or 0 in counts.values():
         raise ValueError(f"comparison: every row needs the same number of images, at least one; got {counts}")
     tile = tile or max(max(images.shape[-2:]) for images in rows.values())
-    font, gap = _font(tile), max(2, tile // 16)
+    font, gap = label_font(tile), max(2, tile // 16)
     strips = [contact_sheet(images, columns=len(images), tile=tile) for images in rows.values()]
     margin = max(int(font.getlength(name)) for name in rows) + 2 * gap
     height = sum(strip.height - gap for strip in strips) + gap
@@ -75,46 +74,6 @@ def comparison(rows: Mapping[str, UInt8[Tensor, "count 3 _ _"]], *, tile: int | 
     return sheet
 
 
-def zoom_strip(images: Sequence[UInt8[Tensor, "3 _ _"]], views: Sequence[ImageView]) -> Image.Image:
-    """One function at growing magnification, left to right; a box in each image shows where the next one looks.
-
-    `views` are those that the images were drawn with, `zoom_views(...)`.
-    """
-    if len(images) != len(views) or not views:
-        raise ValueError(f"zoom strip: {len(images)} images for {len(views)} views; wanted one each, at least one")
-    marked = []
-    for index, image in enumerate(images):
-        picture = to_picture(image)
-        if index + 1 < len(views):
-            box = _inside(views[index], views[index + 1], picture.size)
-            ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=max(1, picture.width // 128))
-        marked.append(picture)
-    gap, width = max(2, marked[0].width // 16), sum(picture.width for picture in marked)
-    font = _font(marked[0].width)
-    height = max(picture.height for picture in marked) + _line_height(font) + gap // 2
-    sheet = Image.new("RGB", (width + gap * (len(marked) + 1), height + 2 * gap), PAPER)
-    draw, left = ImageDraw.Draw(sheet), gap
-    for picture, view in zip(marked, views, strict=True):
-        sheet.paste(picture, (left, gap))
-        label = f"{view.size[0] / views[0].size[0]:g} x"
-        draw.text((left + picture.width / 2, gap + picture.height + gap // 4), label, INK, font, anchor="ma")
-        left += picture.width + gap
-    return sheet
-
-
-def _inside(outer: ImageView, inner: ImageView, pixels: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The inner view's window as (left, top, right, bottom) in the pixels of a picture of the outer view."""
-    edges = []
-    for axis in (1, 0):  # x first, as Pillow wants it
-        count, whole = inner.size[axis], outer.size[axis]
-        window = inner.crop[axis] if inner.crop else (0, count)
-        start, stop = outer.crop[axis] if outer.crop else (0, whole)
-        scale = pixels[1 - axis] / (stop - start)
-        edges.append([(edge / count * whole - start) * scale for edge in window])
-    (left, right), (top, bottom) = edges
-    return left, top, right - 1, bottom - 1
-
-
 def _fit(picture: Image.Image, tile: int) -> Image.Image:
     scale = tile / max(picture.size)
     if scale == 1:
@@ -123,11 +82,13 @@ def _fit(picture: Image.Image, tile: int) -> Image.Image:
     return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), filter_)
 
 
-def _font(tile: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def label_font(tile: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The letters that go with cells of `tile` pixels."""
     return ImageFont.load_default(min(max(tile / 9, 10), 28))
 
 
-def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
+def line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
+    """Pixels of a line of text."""
     return int(font.getbbox("Ágy")[3]) + 1
 
 
