@@ -107,3 +107,17 @@ def test_every_preset_is_a_model(recipe: str, preset: str) -> None:
     assert from_json(json.loads(json.dumps(to_json(experiment))), type(experiment)) == experiment
     with torch.device("meta"):
         experiment.vae.build(experiment.modality.layout)
+
+
+def test_prepare_and_train_on_your_own_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(30):
+        path = tmp_path / "meshes" / "boxes" / f"{i}.ply"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trimesh.creation.box((1, 1 + i, 2)).export(path)
+    assert main(["prepare", "shapes", str(tmp_path / "meshes"), str(tmp_path / "out"), "--count", "500"]) == 0
+    assert (tmp_path / "out" / "boxes" / "train.lst").exists()
+    train = ["train", "shapes", "--preset", "test", "--stage", "vae", "--run"]
+    assert main([*train, str(tmp_path / "a"), "--data", str(tmp_path / "meshes")]) == 0
+    assert main([*train, str(tmp_path / "b"), "--data", str(tmp_path / "out"), "--modality.near", "None"]) == 0
+    assert "near=None" in fails(capsys, *train, tmp_path / "c", "--data", tmp_path / "out")
+    assert "empty" in fails(capsys, "prepare", "shapes", tmp_path / "empty", tmp_path / "x")

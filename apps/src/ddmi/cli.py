@@ -1,4 +1,4 @@
-"""The command line: `ddmi recipes | train | sample | reconstruct | evaluate | report | fit`."""
+"""The command line: `ddmi recipes | train | sample | reconstruct | evaluate | report | fit | prepare`."""
 
 from __future__ import annotations
 
@@ -225,6 +225,30 @@ class Fit:
             say(f"wrote {path}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Bring data into a form that trains fast: `ddmi prepare shapes MESHES OUT` (layout of ShapeNet)."""
+
+    kind: Positional[Literal["shapes"]]
+    """What the data are."""
+    source: Positional[Path]
+    """Folder of the user's files: meshes as OBJ, PLY, STL, OFF or GLB."""
+    out: Positional[Path]
+    """Folder to write to; what is there already is kept."""
+    count: int = 100_000
+    """Points stored of each shape, in the volume and on the surface."""
+    repair: bool = False
+    """Repair meshes that are not watertight instead of leaving them out."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi_modalities.shape.prepare import prepare_shapes
+
+        _no_more(rest)
+        done = prepare_shapes(self.source, self.out, self.count, self.repair, note=say)
+        say(f"wrote {len(done.written)} shapes to {self.out}, kept {len(done.kept)}, left out {len(done.refused)}")
+        say(f"train on them with `{PROGRAM} train shapes --data {self.out} --modality.near None`")
+
+
 COMMANDS: dict[str, type[Any]] = {
     "recipes": Recipes,
     "train": Train,
@@ -233,6 +257,7 @@ COMMANDS: dict[str, type[Any]] = {
     "evaluate": Evaluate,
     "report": Report,
     "fit": Fit,
+    "prepare": Prepare,
 }
 
 

@@ -32,14 +32,16 @@ class EncoderConfig:
     shortcuts: bool = False
     """Parameter-free shortcuts around down- and up-sampling (residual autoencoding)."""
     mixing: Mixing = "none"
-    """How planes see each other at the coarsest level."""
+    """How planes see each other at the coarsest level and at `mixed_levels`."""
+    mixed_levels: tuple[int, ...] = ()
+    """Further levels at which they do; 0 is the finest."""
     groups: int = 32
     """Of GroupNorm."""
 
     def build(self, layout: PlaneLayout, latent_channels: int) -> PlaneEncoder:
         return PlaneEncoder(
             layout, self.in_channels, latent_channels, patch=self.patch, width=self.width,
-            multipliers=self.multipliers, blocks=self.blocks, mixing=self.mixing,
+            multipliers=self.multipliers, blocks=self.blocks, mixing=self.mixing, mixed_levels=self.mixed_levels,
             shortcuts=self.shortcuts, groups=self.groups,
         )  # fmt: skip
 

@@ -118,9 +118,11 @@ def _paper_shapes(name: str, source: dict[str, Any]) -> Experiment:
         modality=ShapeModality(items=50_000, queries=points, near=None, align_corners=True, **source),
         vae=VAEConfig(
             encoder=PointEncoderConfig(
-                planes=EncoderConfig(in_channels=32, width=64, multipliers=(1, 2, 4), blocks=2, mixing="channels")
+                planes=EncoderConfig(
+                    in_channels=32, width=64, multipliers=(1, 2, 4), blocks=2, mixing="channels", mixed_levels=(0, 1, 2)
+                )
             ),
-            decoder=DecoderConfig(width=64, multipliers=(1, 2, 4), blocks=3, mixing="channels"),
+            decoder=DecoderConfig(width=64, multipliers=(1, 2, 4), blocks=3, mixing="channels", mixed_levels=(0, 1, 2)),
             read_out=ReadOutConfig(out_channels=1, coordinates=True),
             kl_weight=0.01 / points,
             kl_start=0.0,

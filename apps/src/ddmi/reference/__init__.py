@@ -1,15 +1,23 @@
 """Models that compute what the reference implementation of DDMI computes, and the way its weights come in.
 
 Networks are built from the reference implementation's own configuration names (`ddconfig`, `mlpconfig`, `embed_dim`,
-`unetconfig`, `ddpmconfig`) out of the classes of this project.  Weights are its state dict with the prefixes
-'vaemodel.', 'mlp.' and 'diffusion.' (its first-stage image checkpoints call the autoencoder 'model').
+`pointnet`, `unetconfig`, `ddpmconfig`) out of the classes of this project.  Weights are its state dict with the
+prefixes 'pointnet.', 'vaemodel.', 'mlp.' and 'diffusion.' (its first-stage image checkpoints call the autoencoder
+'model').
 """
 
 from ddmi.reference.denoiser import denoiser, latent_diffusion, latent_diffusion_sources, load_latent_diffusion
 from ddmi.reference.image import ImageReadOut, image_sources, image_vae, load_image_vae
+from ddmi.reference.occupancy import (
+    OCCUPANCY_EXTENT,
+    load_occupancy_vae,
+    occupancy_sources,
+    occupancy_vae,
+)
 from ddmi.reference.sources import Source, load_sources
 
 __all__ = [
+    "OCCUPANCY_EXTENT",
     "ImageReadOut",
     "Source",
     "denoiser",
@@ -19,5 +27,8 @@ __all__ = [
     "latent_diffusion_sources",
     "load_image_vae",
     "load_latent_diffusion",
+    "load_occupancy_vae",
     "load_sources",
+    "occupancy_sources",
+    "occupancy_vae",
 ]

@@ -27,15 +27,28 @@ class ProjectedEncoder(nn.Module):
 
 
 class ProjectedDecoder(nn.Module):
-    """A plane decoder whose latent goes through a 1x1 convolution first, one a plane."""
+    """A plane decoder whose latent goes through a 1x1 convolution first, one a plane.
 
-    def __init__(self, body: PlaneDecoder, channels: int, latent_channels: int) -> None:
+    Args:
+        body: the plane decoder.
+        channels, latent_channels: after and before the convolution.
+        order: for each plane of the layout, the position of the latent plane that it is decoded from; None: its own.
+    """
+
+    def __init__(
+        self, body: PlaneDecoder, channels: int, latent_channels: int, order: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
-        self.project = nn.ModuleList(nn.Conv2d(latent_channels, channels, 1) for _ in body.layout.planes)
+        count = len(body.layout.planes)
+        self.project = nn.ModuleList(nn.Conv2d(latent_channels, channels, 1) for _ in range(count))
         self.body = body
+        self.order = tuple(range(count) if order is None else order)
+        assert sorted(self.order) == list(range(count)), "order must be a permutation of the planes"
 
     def forward(self, latent: Planes) -> BasisField:
-        return self.body(tuple(project(plane) for project, plane in zip(self.project, latent, strict=True)))
+        if len(latent) != len(self.order):
+            raise ValueError(f"ProjectedDecoder: wanted {len(self.order)} latent planes, got {len(latent)}")
+        return self.body(tuple(project(latent[i]) for project, i in zip(self.project, self.order, strict=True)))
 
 
 def check_ddconfig(ddconfig: Mapping[str, Any]) -> int:
@@ -63,6 +76,13 @@ def check_ddconfig(ddconfig: Mapping[str, Any]) -> int:
     return scales
 
 
+def mixed_levels(ddconfig: Mapping[str, Any]) -> list[int]:
+    """Levels, fine to coarse, at which a `ddconfig` mixes planes; resolutions that no level has are ignored there."""
+    require(ddconfig, "ddconfig", ("inter_attn_resolutions",))
+    sides = [ddconfig["resolution"] // 2**level for level in range(len(ddconfig["ch_mult"]))]
+    return [level for level, side in enumerate(sides) if side in ddconfig["inter_attn_resolutions"]]
+
+
 def autoencoder_rules(levels: int, suffixes: Sequence[str] = ("",)) -> list[Rule]:
     """Our names within a D2CVAE of projected encoder and decoder to theirs.
 
@@ -79,7 +99,12 @@ def autoencoder_rules(levels: int, suffixes: Sequence[str] = ("",)) -> list[Rule
         return f"decoder.up.{levels - 1 - int(match[2])}.{part}"
 
     def attention(match: re.Match[str]) -> str:
-        return ".mid.attn_1." + {"query": "q", "key": "k", "value": "v", "out": "proj_out"}.get(match[1], match[1])
+        return match[1] + {"query": "q", "key": "k", "value": "v", "out": "proj_out"}[match[2]] + "."
+
+    def mix(match: re.Match[str]) -> str:
+        down = match[1] == "encoder"
+        level = int(match[2]) if down else levels - 1 - int(match[2])
+        return f"{match[1]}.{'down' if down else 'up'}.{level}.inter_attn."
 
     return [
         (r"^(encoder|decoder)\.project\.(\d+)", project),
@@ -87,11 +112,16 @@ def autoencoder_rules(levels: int, suffixes: Sequence[str] = ("",)) -> list[Rule
         (r"^encoder\.levels\.(\d+)", r"encoder.down.\1.block"),
         (r"^encoder\.downsamples\.(\d+)", r"encoder.down.\1.downsample"),
         (r"^decoder\.(levels|upsamples|taps)\.(\d+)", up),
+        (r"^(encoder|decoder)\.mixes\.(\d+)\.layers\.", mix),
         (r"\.middle\.block(\d)", r".mid.block_\1"),
-        (r"\.middle\.attention\.(\w+)", attention),
+        (r"\.middle\.attention\.", ".mid.attn_1."),
+        (r"\.middle\.mix\.layers\.0\.", ".mid.block_3."),
+        (r"\.middle\.mix\.layers\.1\.", ".mid_attn."),
+        (r"\.middle\.mix\.layers\.2\.", ".mid.block_4."),
+        (r"(\.mid\.attn_1\.|\.mid_attn\.|\.inter_attn\.1\.)(query|key|value|out)\.", attention),
         (r"^(encoder|decoder)\.stem\.", r"\1.conv_in."),
         (r"^(encoder|decoder)\.norm\.", r"\1.norm_out."),
         (r"^(encoder|decoder)\.out\.", r"\1.conv_out."),
-        (r"\.shortcut\.", ".nin_shortcut."),
+        (r"^((?:encoder|decoder)\..*)\.shortcut\.", r"\1.nin_shortcut."),
         (r"^(encoder|decoder|quant_conv|post_quant_conv)", r"vaemodel.\1"),
     ]

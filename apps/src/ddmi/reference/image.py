@@ -86,7 +86,8 @@ class ImageReadOut(ReadOut):
             raise ValueError(f"ImageReadOut: noise needs one map for each of {len(layers)} layers, got {len(noise)}")
         for (block, layer, module), one in zip(layers, noise, strict=True):
             added = (getattr(self, f"strength_{block}_{layer}") * one)[..., None]
-            handle = module.register_forward_hook(lambda _module, _inputs, output, added=added: output + added)
+            # the layer's third argument is the gain of its output, and so of the noise
+            handle = module.register_forward_hook(lambda _, inputs, output, added=added: output + inputs[2] * added)
             hooks.callback(handle.remove)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
@@ -20,6 +21,11 @@ class Source:
     """In the reference implementation's state dict."""
     rows: Tensor | None = None
     """For each of our rows (first dimension), the row there; None where the order is the same."""
+    scale: float | Tensor | None = None
+    """Ours are theirs, in our order of rows, times this (it broadcasts); None is 1.
+
+    A weight for coordinates in other units: `W_ours (x / s) = W_theirs x` where `W_ours = s W_theirs`.
+    """
 
 
 def rename(name: str, rules: Sequence[Rule]) -> str:
@@ -89,5 +95,7 @@ def load_sources(
     for name, source in sources.items():
         tensor = state[source.name]
         tensor = tensor if source.rows is None else tensor[source.rows.to(tensor.device)]
+        if source.scale is not None:
+            tensor = tensor * torch.as_tensor(source.scale).to(tensor)
         tensors[name] = tensor.reshape(ours[name].shape)
     model.load_state_dict(tensors)

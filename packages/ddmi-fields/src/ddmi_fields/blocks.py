@@ -56,12 +56,13 @@ class ModulatedLinear(nn.Module):
         return weight
 
     def forward(
-        self, h: Float[Tensor, "batch query inputs"], style: Float[Tensor, "styles style"]
+        self, h: Float[Tensor, "batch query inputs"], style: Float[Tensor, "styles style"], gain: float = 1.0
     ) -> Float[Tensor, "batch query outputs"]:
-        weight = self.modulated_weight(style)
+        """`gain` times the layer; on the weights it costs nothing, on the outputs a pass over all queries."""
+        weight, bias = self.modulated_weight(style) * gain, self.bias * gain
         if weight.shape[0] == 1:
-            return F.linear(h, weight[0], self.bias)
-        return torch.baddbmm(self.bias, h, weight.transpose(1, 2))
+            return F.linear(h, weight[0], bias)
+        return torch.baddbmm(bias, h, weight.transpose(1, 2))
 
 
 class StyledBlock(nn.Module):
@@ -75,7 +76,9 @@ class StyledBlock(nn.Module):
         self.shortcut = nn.Parameter(torch.randn(outputs, inputs)) if inputs != outputs else None
 
     def forward(self, h: Float[Tensor, "batch query _"], style: Tensor) -> Float[Tensor, "batch query _"]:
+        # (sqrt(2) leaky(x) + skip) / sqrt(2) = leaky(x) + skip / sqrt(2), and sqrt(2) leaky(x) = leaky(sqrt(2) x)
         skip = h if self.shortcut is None else F.linear(h, self.shortcut * self.shortcut.shape[1] ** -0.5)
-        for layer in self.layers:
-            h = F.leaky_relu(layer(h, style), 0.2) * math.sqrt(2)
-        return (h + skip) / math.sqrt(2)
+        for i, layer in enumerate(self.layers):
+            gain = math.sqrt(2) if i + 1 < len(self.layers) else 1.0
+            h = F.leaky_relu(layer(h, style, gain), 0.2, inplace=True)
+        return torch.add(h, skip, alpha=1 / math.sqrt(2))

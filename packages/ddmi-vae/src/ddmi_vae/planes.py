@@ -65,6 +65,7 @@ class PlaneEncoder(nn.Module):
         multipliers: channels of each level as multiples of `width`, fine to coarse; sides halve between levels.
         blocks: residual blocks a level.
         mixing: how planes see each other at the coarsest level, see `PlaneMixing`.
+        mixed_levels: further levels at which they do, 0 is the finest.
         scaled_axes: axes that are halved (all by default); the others keep their size, such as time.
         shortcuts: around down-sampling, see `Downsample`; with it a narrow encoder learns much faster.
         groups, heads: of GroupNorm and attention.
@@ -81,6 +82,7 @@ class PlaneEncoder(nn.Module):
         multipliers: Sequence[int] = (1, 2, 4),
         blocks: int = 2,
         mixing: Mixing = "none",
+        mixed_levels: Sequence[int] = (),
         scaled_axes: str | None = None,
         shortcuts: bool = False,
         groups: int = 32,
@@ -103,8 +105,12 @@ class PlaneEncoder(nn.Module):
             nn.Sequential(*(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks)))
             for previous, current in zip([widths[0], *widths], widths, strict=False)
         )
+        count = len(layout.planes)
+        self.mixes = nn.ModuleDict(
+            {str(i): PlaneMixing(mixing, count, widths[i], groups=groups, heads=heads) for i in mixed_levels}
+        )
         self.downsamples = nn.ModuleList(Downsample(w, shortcut=shortcuts) for w in widths[:-1])
-        self.middle = _Middle(len(layout.planes), widths[-1], mixing, groups, heads)
+        self.middle = _Middle(count, widths[-1], mixing, groups, heads)
         self.norm = group_norm(widths[-1], groups)
         self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1)
 
@@ -125,6 +131,8 @@ class PlaneEncoder(nn.Module):
         features = [self.stem(plane) for plane in features]
         for i, level in enumerate(self.levels):
             features = [level(plane) for plane in features]
+            if str(i) in self.mixes:
+                features = self.mixes[str(i)](features)
             if i < len(self.downsamples):
                 features = [self.downsamples[i](p, s) for p, s in zip(features, self.scaled, strict=True)]
         features = self.middle(features)

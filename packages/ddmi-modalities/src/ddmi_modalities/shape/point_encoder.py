@@ -108,7 +108,7 @@ class LocalPoolPointNet(nn.Module):
         for i, block in enumerate(self.blocks):
             if i:
                 pooled = sum((pool.maximum(h) for pool in pools), start=torch.zeros((), device=h.device))
-                h = torch.cat((h.float(), pooled), dim=-1)
+                h = torch.cat((h, pooled.to(h.dtype)), dim=-1)
             h = block(h)
         features = self.out(h)
         return tuple(pool.plane_means(features).transpose(1, 2).unflatten(2, (self.size, -1)) for pool in pools)
