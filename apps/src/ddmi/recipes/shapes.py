@@ -51,9 +51,9 @@ def _shapes(name: str, preset: str, **source: Any) -> Experiment:
             preset=preset,
             modality=ShapeModality(items=4000, cloud=1024, queries=1024, **source),
             vae=_vae(
-                size=32, hidden=32, features=32, width=32, multipliers=(1, 2, 2), latent=16, basis=16, read_out=64
+                size=32, hidden=32, features=32, width=24, multipliers=(1, 1, 2), latent=16, basis=16, read_out=64
             ),
-            vae_training=training(steps=3000, batch_size=8, learning_rate=2e-3),
+            vae_training=training(steps=3000, batch_size=8, learning_rate=4e-3),
             diffusion=_diffusion(width=96, multipliers=(1, 2), steps=50),
             diffusion_training=training(steps=1600, batch_size=32, learning_rate=1e-3),
         )
@@ -79,7 +79,9 @@ def _vae(
     basis: int,
     read_out: int,
 ) -> VAEConfig:
-    planes: dict[str, Any] = dict(width=width, multipliers=multipliers, blocks=1, mixing="channels", groups=8)
+    planes: dict[str, Any] = dict(
+        width=width, multipliers=multipliers, blocks=1, mixing="tokens", shortcuts=True, groups=8
+    )
     return VAEConfig(
         encoder=PointEncoderConfig(
             hidden=hidden, blocks=4, size=size, planes=EncoderConfig(in_channels=features, **planes)
@@ -87,8 +89,8 @@ def _vae(
         decoder=DecoderConfig(channels=basis, scales=len(multipliers), **planes),
         read_out=ReadOutConfig(width=read_out, out_channels=1, coordinates=True),
         latent_channels=latent,
-        kl_weight=2e-6,
-        kl_start=2e-6,
+        kl_weight=1e-6,
+        kl_start=1e-6,
     )
 
 
