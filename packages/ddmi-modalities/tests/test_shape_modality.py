@@ -18,6 +18,7 @@ from ddmi_modalities.shape import Furniture, ShapeArtefact, ShapeModality, Shape
 from ddmi_modalities.shape.evaluation import (
     compare_meshes,
     compare_sets,
+    compare_sets_by_emd,
     evaluate_shapes,
     nearest_training_iou,
     occupied,
@@ -163,6 +164,9 @@ def test_sets_and_pairs() -> None:
     data = Furniture("train", 6)
     clouds = np.stack([surface_cloud(data[i], 200) for i in range(6)])
     assert compare_sets(clouds, clouds)["mmd"] == pytest.approx(0, abs=1e-6)
+    by_emd = compare_sets_by_emd(clouds[:2], clouds[2:4], "none")
+    assert by_emd["mmd_emd"] > 0.01
+    assert set(by_emd) == {"mmd_emd", "cov_emd", "1nna_emd"}
     box = trimesh.creation.box((0.5, 0.5, 0.5))
     moved = box.copy()
     moved.apply_translation((0.1, 0, 0))

@@ -19,6 +19,8 @@ from ddmi_modalities.shape.view import ShapeView
 from ddmi_modalities.sheet import comparison, contact_sheet
 
 TILE = 192
+RESOLUTION = 128
+"""Of the meshes."""
 SHOWN = 3  # samples that are written as meshes
 
 
@@ -33,7 +35,7 @@ def report_shapes(
     """Reconstructions of held-out shapes; with stage 2 samples, some as meshes, one turning; with text, prompts."""
     directory.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    view = ShapeView(mesh_resolution=128, format="glb", picture=256)
+    view = ShapeView(mesh_resolution=RESOLUTION, format="glb", picture=256)
 
     def save(name: str, picture: Image.Image) -> None:
         note(f"drawing {name}")
