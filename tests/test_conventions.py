@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -20,8 +21,11 @@ from ddmi_fields import (
     cell_centres,
     grid_coordinates,
 )
+from ddmi_modalities.extent import Extent
 from ddmi_modalities.image.metrics import psnr
 from ddmi_modalities.pixels import to_bytes, to_float
+from ddmi_modalities.shape import ShapeModality
+from ddmi_modalities.shape.extraction import extract_surface
 from ddmi_vae import Posterior, laplace_nll
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,6 +193,28 @@ def test_18_edges_between_packages() -> None:
         for source in folder.glob("**/*.py"):
             imports |= set(re.findall(r"^\s*(?:from|import) (ddmi\w*)", source.read_text(), re.MULTILINE))
         assert imports - {package} <= may, package
+
+
+def test_19_shapes_in_the_unit_cube_y_up() -> None:
+    modality = ShapeModality(items=3, cloud=400)
+    assert modality.extent.to_world(torch.tensor([[-1.0, 0.0, 1.0]])).tolist() == [pytest.approx([-0.55, 0, 0.55])]
+    items = [modality.dataset("test")[i] for i in range(8)]
+    (clouds,) = modality.inputs(items)
+    assert clouds.abs().max() <= 0.5 / 0.55 + 1e-6
+    for item in items:
+        if item.label == "table":  # the top is the highest part, and wider than what it stands on
+            points, _ = item.surface(2000, np.random.default_rng(0))
+            upper = points[points[:, 1] > points[:, 1].max() - 0.02]
+            assert np.ptp(upper[:, 0]) >= np.ptp(points[:, 0]) - 0.05
+
+
+def test_20_logits_above_zero_are_inside_and_normals_point_outwards() -> None:
+    def ball(coords: Tensor) -> Tensor:
+        return 0.5 - coords.norm(dim=-1, keepdim=True)
+
+    mesh = extract_surface(ball, extent=Extent.cube(), resolution=32).mesh
+    assert mesh.volume > 0  # negative where faces are wound inwards
+    assert ShapeModality().nll(torch.full((1, 1, 1), 9.0), torch.ones(1, 1, 1)) < 1e-3
 
 
 def test_grid_coordinates_are_the_grid_of_the_coordinates() -> None:

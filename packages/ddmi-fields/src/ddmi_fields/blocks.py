@@ -30,7 +30,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, h: Float[Tensor, "batch query _"], style: Tensor | None = None) -> Float[Tensor, "batch query _"]:
         skip = h if self.shortcut is None else self.shortcut(h)
-        return skip + self.outer(F.relu(self.inner(F.relu(h))))
+        return skip + self.outer(F.relu(self.inner(F.relu(h)), inplace=True))
 
 
 class ModulatedLinear(nn.Module):
