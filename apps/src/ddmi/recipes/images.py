@@ -67,15 +67,15 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
                 patch=2,
                 width=48,
                 multipliers=(1, 1, 2),
-                latent=32,
+                latent=16,
                 basis=16,
                 read_out=64,
                 decoder_width=24,
                 decoder_multipliers=(1, 2, 2, 4),
             ),
-            vae_training=training(steps=2400, batch_size=8, learning_rate=2e-3),
+            vae_training=training(steps=1400, batch_size=8, learning_rate=2e-3),
             diffusion=_diffusion(width=96, multipliers=(1, 2), blocks=1, steps=50),
-            diffusion_training=training(steps=1600, batch_size=32, learning_rate=1e-3),
+            diffusion_training=training(steps=3000, batch_size=32, learning_rate=1e-3),
         )
     return Experiment(
         recipe=name,
@@ -124,8 +124,8 @@ def _vae(
         ),
         read_out=ReadOutConfig(width=read_out, native=native, layers=2),
         latent_channels=latent,
-        kl_weight=5e-6,
-        kl_start=5e-6,
+        kl_weight=1e-5,
+        kl_start=1e-5,
     )
 
 
