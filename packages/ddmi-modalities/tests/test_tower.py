@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ddmi_modalities.text import TextTowerConfig
+from ddmi_modalities.text.clip_score import ClipScore
 from ddmi_modalities.text.tower import pretrained_tower
 
 
@@ -70,6 +71,21 @@ def test_pretrained_weights(clip_folder: tuple[Path, nn.Module]) -> None:
     again = tower.config.build()
     again.load_state_dict(tower.state_dict())
     torch.testing.assert_close(again(tokens)[0], expected)
+
+
+def test_clip_score_is_the_cosine(clip_folder: tuple[Path, nn.Module]) -> None:
+    import open_clip
+
+    folder, model = clip_folder
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    scores = ClipScore(str(folder))(images, ["a chair", "a table"])
+    with torch.no_grad():
+        pictures = model.encode_image(images.float() / 255 * 2 - 1)  # mean and std of the folder are 0.5
+        sentences = model.encode_text(open_clip.SimpleTokenizer()(["a chair", "a table"]))
+    expected = 100 * torch.cosine_similarity(pictures, sentences).clamp_min(0)
+    torch.testing.assert_close(scores, expected, atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match="2 pictures for 1 prompts"):
+        ClipScore(str(folder))(images, ["a chair"])
 
 
 def test_weights_that_cannot_be_had(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def _shapes(name: str, preset: str, **source: Any) -> Experiment:
             recipe=name,
             preset=preset,
             modality=ShapeModality(items=4000, cloud=1024, queries=1024, **source),
-            vae=_vae(size=32, hidden=32, features=32, width=24, multipliers=(1, 1, 2), latent=16, basis=16, read_out=64),
+            vae=_vae(
+                size=32, hidden=32, features=32, width=24, multipliers=(1, 1, 2), latent=16, basis=16, read_out=64
+            ),
             vae_training=training(steps=3000, batch_size=8, learning_rate=4e-3),
             diffusion=_diffusion(width=96, multipliers=(1, 2), steps=50),
             diffusion_training=training(steps=1600, batch_size=32, learning_rate=1e-3),
