@@ -78,3 +78,13 @@ def test_bad_settings_are_refused() -> None:
         ExponentialMovingAverage(module(), decay=1.0)
     with pytest.raises(ValueError, match="every must be at least 1"):
         ExponentialMovingAverage(module(), every=0)
+
+
+def test_buffers_that_are_not_saved_are_left_alone() -> None:
+    module = nn.Linear(2, 2)
+    module.register_buffer("mask", torch.tensor([0.0, -torch.inf]), persistent=False)
+    average = ExponentialMovingAverage(module, 0.9)
+    average.update(1)
+    average.copy_to(module)
+    assert module.mask.tolist() == [0.0, -torch.inf]
+    assert set(average.state_dict()) == {"weight", "bias"}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ExponentialMovingAverage:
-    """A float32 average of the trainable parameters and floating-point buffers of a module.
+    """A float32 average of the trainable parameters and floating-point buffers of a module that are saved with it.
 
     Frozen parameters do not move, so they are neither averaged nor stored.
     """
@@ -81,5 +81,7 @@ class ExponentialMovingAverage:
 
 def _averaged(module: nn.Module) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    tensors.update((name, b) for name, b in module.named_buffers() if b.is_floating_point())
+    # What is not saved with the module is no weight: a causal mask of -inf, say, whose average would be NaN.
+    saved = module.state_dict().keys()
+    tensors.update((name, b) for name, b in module.named_buffers() if name in saved and b.is_floating_point())
     return tensors
