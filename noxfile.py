@@ -13,6 +13,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 LIBRARIES = sorted(p.parent.name for p in (ROOT / "packages").glob("*/pyproject.toml"))
+EXTRAS = {"ddmi-modalities": "[image,shape,text]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
 
@@ -84,9 +85,8 @@ def package(session: nox.Session, name: str) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     session.run("uv", "build", "-q", "--all-packages", "--wheel", "--no-sources", "-o", str(dist), external=True)
     (wheel,) = dist.glob(f"{name.replace('-', '_')}-*.whl")
-    extras = "[image,shape,text]" if name == "ddmi-modalities" else ""
     test_tools = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]["test"]
-    session.install("--find-links", str(dist), f"{wheel}{extras}", *test_tools)
+    session.install("--find-links", str(dist), f"{wheel}{EXTRAS.get(name, '')}", *test_tools)
     module = name.replace("-", "_")
     session.run("python", "-I", "-c", f"import {module}; print({module}.__file__)")
     session.run("pytest", "-c", "pyproject.toml", str(PACKAGES[name].relative_to(ROOT) / "tests"), *session.posargs)
@@ -95,10 +95,8 @@ def package(session: nox.Session, name: str) -> None:
 @nox.session
 def minimums(session: nox.Session) -> None:
     """All tests with the lowest versions that the packages say they take (slow: installs another torch)."""
-    session.run_install(
-        "uv", "sync", "-q", "--all-packages", "--all-extras", "--group", "test", "--resolution", "lowest-direct",
-        "--no-sources-package", "none", external=True, env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
-    )  # fmt: skip
+    editable = [flag for path in PACKAGES.values() for flag in ("-e", f"{path}{EXTRAS.get(path.name, '')}")]
+    session.install("--resolution", "lowest-direct", *editable, "--group", "test")
     session.run("pytest", "-m", "not wheels", *session.posargs)
 
 
