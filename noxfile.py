@@ -13,7 +13,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 LIBRARIES = sorted(p.parent.name for p in (ROOT / "packages").glob("*/pyproject.toml"))
-EXTRAS = {"ddmi-modalities": "[image,shape,text]"}
+EXTRAS = {"ddmi-modalities": "[image,shape,text,video,nerf]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
 
