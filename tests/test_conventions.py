@@ -23,6 +23,9 @@ from ddmi_fields import (
 )
 from ddmi_modalities.extent import Extent
 from ddmi_modalities.image.metrics import psnr
+from ddmi_modalities.nerf import Cameras
+from ddmi_modalities.nerf.read_out import RadianceField
+from ddmi_modalities.nerf.rendering import render_views
 from ddmi_modalities.pixels import to_bytes, to_float
 from ddmi_modalities.shape import ShapeModality
 from ddmi_modalities.shape.extraction import extract_surface
@@ -215,6 +218,47 @@ def test_20_logits_above_zero_are_inside_and_normals_point_outwards() -> None:
     mesh = extract_surface(ball, extent=Extent.cube(), resolution=32).mesh
     assert mesh.volume > 0  # negative where faces are wound inwards
     assert ShapeModality().nll(torch.full((1, 1, 1), 9.0), torch.ones(1, 1, 1)) < 1e-3
+
+
+def test_21_cameras_look_along_z_and_pixels_are_centred_at_halves() -> None:
+    camera = Cameras.orbit(1, elevation=0.0, distance=2.0, field_of_view=90.0, size=2, start_azimuth=0.0)
+    assert camera.positions[0] == pytest.approx([0, 0, 2])  # in front, on +z
+    right, down, forward = camera.to_world[0, :3, :3].T
+    assert right == pytest.approx([1, 0, 0])
+    assert down == pytest.approx([0, -1, 0])
+    assert forward == pytest.approx([0, 0, -1])
+    _, directions = camera.image_rays(0)
+    assert directions[0] * 6**0.5 == pytest.approx([-1, 1, -2])  # the upper left quarter's centre
+    (at,), _ = camera.project(np.array([[-1.0, 1.0, 0.0]]))
+    assert at[0] == pytest.approx([0.5, 0.5])
+
+
+def test_22_density_is_per_field_unit_and_depth_in_the_world() -> None:
+    class Wall(RadianceField):
+        """As dense everywhere."""
+
+        def density(self, embeddings: list[Tensor], coords: Tensor) -> Tensor:
+            return torch.full_like(coords[..., :1], 0.7)
+
+        def forward(self, embeddings: list[Tensor], coords: Tensor, condition: Tensor | float | None = None) -> Tensor:
+            return torch.cat((coords * 0 + 0.25, self.density(embeddings, coords)), dim=-1)
+
+    planes = [[torch.zeros(1, 1, 1, 1)] * 3]
+    function = ImplicitFunction(BasisField(PlaneLayout.triplane(), planes), Wall())
+    camera = Cameras.orbit(1, elevation=0.0, distance=3.0, field_of_view=10.0, size=1, start_azimuth=0.0)
+    for half in (0.5, 2.0):  # through the cube, which is 2 field units deep however large the world is
+        seen = render_views(function, camera, Extent.cube(half), samples=256, cull=False)
+        assert seen.opacity.item() == pytest.approx(1 - np.exp(-0.7 * 2), abs=1e-3)
+        assert (seen.colour[0, :, 0, 0] / 255).tolist() == pytest.approx([1 - 0.75 * seen.opacity.item()] * 3, abs=4e-3)
+        assert 3 - half < seen.depth.item() < 3
+
+
+def test_23_frames_sit_at_centres_of_the_time_axis() -> None:
+    function = coordinate_function(PlaneLayout.video())
+    times = function.grid((4, 1, 1))[0, 2, :, 0, 0]
+    torch.testing.assert_close(times, torch.tensor([(2 * k + 1) / 4 - 1 for k in range(4)]))
+    finer = function.grid((8, 1, 1))[0, 2, :, 0, 0]
+    torch.testing.assert_close(finer.unflatten(0, (4, 2)).mean(1), times)
 
 
 def test_grid_coordinates_are_the_grid_of_the_coordinates() -> None:

@@ -20,7 +20,7 @@ from ddmi.reference import (
     occupancy_sources,
     occupancy_vae,
 )
-from ddmi.reference.occupancy import FIRST_STAGE, SECOND_STAGE
+from ddmi.reference.triplane import FIRST_STAGE, SECOND_STAGE
 from ddmi_fields import ImplicitFunction
 from ddmi_modalities.extent import Extent
 from ddmi_modalities.shape.extraction import dense_surface

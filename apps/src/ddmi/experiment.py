@@ -5,27 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ddmi.networks import DecoderConfig, DiTConfig, EncoderConfig, PointEncoderConfig, ReadOutConfig, UNetConfig
+from ddmi.networks import (
+    DecoderConfig,
+    DiTConfig,
+    EncoderConfig,
+    PointEncoderConfig,
+    RadianceReadOutConfig,
+    ReadOutConfig,
+    SpaceTimeEncoderConfig,
+    UNetConfig,
+)
 from ddmi_diffusion import LatentDiffusion, NoiseConfig, OptimizerConfig, TrainerConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape
 from ddmi_diffusion.schedulers import SamplerName
 from ddmi_fields import PlaneLayout
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
+from ddmi_modalities.nerf import OpacityConfig, RadianceModality
 from ddmi_modalities.shape import ShapeModality
 from ddmi_modalities.text import TextTowerConfig
-from ddmi_vae import D2CVAE, Ramp
+from ddmi_modalities.video import VideoModality
+from ddmi_modalities.video.terms import ClipAdversaryConfig
+from ddmi_vae import D2CVAE, Ramp, Term
 
 
 @dataclass(frozen=True, kw_only=True)
 class VAEConfig:
     """The D2C-VAE and the weights of its objective (eq. 9)."""
 
-    encoder: EncoderConfig | PointEncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig | PointEncoderConfig | SpaceTimeEncoderConfig = field(default_factory=EncoderConfig)
     """Data to moments."""
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     """Latent planes to basis fields."""
-    read_out: ReadOutConfig = field(default_factory=ReadOutConfig)
+    read_out: ReadOutConfig | RadianceReadOutConfig = field(default_factory=ReadOutConfig)
     """Embeddings to values."""
     latent_channels: int = 64
     """C of a latent plane."""
@@ -41,6 +53,13 @@ class VAEConfig:
     """Its weight at the first step."""
     perceptual: EfficientNetPerceptualConfig | LPIPSConfig | None = None
     """Perceptual term."""
+    opacity: OpacityConfig | None = None
+    """Term that holds the opacity of rays to the object's mask, for radiance fields."""
+
+    def terms(self) -> dict[str, Term]:
+        """What is added to the objective, by name."""
+        chosen = {"perceptual": self.perceptual, "opacity": self.opacity}
+        return {name: config.build() for name, config in chosen.items() if config is not None}
 
     def build(self, layout: PlaneLayout) -> D2CVAE:
         decoder = self.decoder.build(layout, self.latent_channels)
@@ -97,7 +116,7 @@ class DiffusionConfig:
 class AdversarialConfig:
     """The optional stage `vae-gan`: stage 1 goes on from the first run's weights, against a discriminator."""
 
-    adversary: PatchAdversaryConfig = field(default_factory=PatchAdversaryConfig)
+    adversary: PatchAdversaryConfig | ClipAdversaryConfig = field(default_factory=PatchAdversaryConfig)
     """The discriminator and its loss."""
     training: TrainerConfig = field(default_factory=lambda: TrainerConfig(steps=10_000, batch_size=32))
     """Of the autoencoder in this stage."""
@@ -113,7 +132,7 @@ class Experiment:
     """The recipe that made it."""
     preset: str
     """The preset of the recipe."""
-    modality: ImageModality | ShapeModality
+    modality: ImageModality | ShapeModality | RadianceModality | VideoModality
     """The kind of signal and its data."""
     vae: VAEConfig
     """Stage 1."""

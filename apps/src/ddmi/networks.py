@@ -10,7 +10,9 @@ from ddmi_diffusion import PlaneDiT, PlaneUNet
 from ddmi_diffusion.latent_space import Packing, PlaneShape
 from ddmi_fields import CoarseToFineReadOut, ConcatReadOut, PlaneLayout, ReadOut
 from ddmi_fields.basis_field import Reduction
+from ddmi_modalities.nerf.read_out import RadianceReadOut
 from ddmi_modalities.shape.point_encoder import LocalPoolPointNet, PointPlaneEncoder
+from ddmi_modalities.video.space_time_encoder import SpaceTimeEncoder
 from ddmi_vae import PlaneDecoder, PlaneEncoder
 from ddmi_vae.blocks import Mixing
 
@@ -35,6 +37,8 @@ class EncoderConfig:
     """How planes see each other at the coarsest level and at `mixed_levels`."""
     mixed_levels: tuple[int, ...] = ()
     """Further levels at which they do; 0 is the finest."""
+    scaled_axes: str | None = None
+    """Axes that are halved between levels; None: all."""
     groups: int = 32
     """Of GroupNorm."""
 
@@ -42,7 +46,7 @@ class EncoderConfig:
         return PlaneEncoder(
             layout, self.in_channels, latent_channels, patch=self.patch, width=self.width,
             multipliers=self.multipliers, blocks=self.blocks, mixing=self.mixing, mixed_levels=self.mixed_levels,
-            shortcuts=self.shortcuts, groups=self.groups,
+            scaled_axes=self.scaled_axes, shortcuts=self.shortcuts, groups=self.groups,
         )  # fmt: skip
 
 
@@ -71,6 +75,37 @@ class PointEncoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpaceTimeEncoderConfig:
+    """Factorised space-time transformer of clips, pooled to three planes."""
+
+    in_channels: int = 3
+    """Channels of the clips."""
+    width: int = 384
+    """Channels of a token."""
+    depth: int = 8
+    """Layers, each of attention over time, attention over space and a feed-forward layer."""
+    heads: int = 6
+    """Of attention."""
+    patch: int = 8
+    """Pixels a side of a token."""
+    expansion: int = 4
+    """Hidden channels of a feed-forward layer as a multiple of the width."""
+    pooling_depth: int = 4
+    """Layers of the transformers that pool the tokens along each axis."""
+    pooling_heads: int = 4
+    """Of their attention."""
+
+    def build(self, layout: PlaneLayout, latent_channels: int) -> SpaceTimeEncoder:
+        """ValueError for another layout than video's."""
+        if layout.planes != PlaneLayout.video().planes:
+            raise ValueError(f"SpaceTimeEncoder: makes planes {PlaneLayout.video().planes}, not {layout.planes}")
+        return SpaceTimeEncoder(
+            self.in_channels, latent_channels, width=self.width, depth=self.depth, heads=self.heads, patch=self.patch,
+            expansion=self.expansion, pooling_depth=self.pooling_depth, pooling_heads=self.pooling_heads,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """Convolutional decoder from latent planes to basis fields."""
 
@@ -90,6 +125,8 @@ class DecoderConfig:
     """How planes see each other at the coarsest level and at `mixed_levels`."""
     mixed_levels: tuple[int, ...] = ()
     """Further levels at which they do; 0 is the coarsest."""
+    scaled_axes: str | None = None
+    """Axes that are doubled between levels, such as 'xy' where time is not; None: all."""
     reduction: Reduction = "sum"
     """How the embeddings of several planes become one."""
     groups: int = 32
@@ -99,7 +136,7 @@ class DecoderConfig:
         return PlaneDecoder(
             layout, latent_channels, self.channels, scales=self.scales, width=self.width,
             multipliers=self.multipliers, blocks=self.blocks, mixing=self.mixing, mixed_levels=self.mixed_levels,
-            reduction=self.reduction, shortcuts=self.shortcuts, groups=self.groups,
+            scaled_axes=self.scaled_axes, reduction=self.reduction, shortcuts=self.shortcuts, groups=self.groups,
         )  # fmt: skip
 
     def embedding_channels(self, layout: PlaneLayout) -> list[int]:
@@ -135,6 +172,26 @@ class ReadOutConfig:
             channels, self.out_channels, width=self.width, fusion=self.fusion, coordinates=coordinates,
             native=self.native, layers=self.layers,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadianceReadOutConfig:
+    """The MLP that reads density and colour out of basis fields."""
+
+    width: int = 256
+    """Of the hidden layers."""
+    fusion: Literal["concat", "sum"] = "concat"
+    """How a scale joins the hidden state."""
+    coordinates: bool = True
+    """The coordinate itself is an input."""
+    octaves: int = 4
+    """Of the encoding of a ray's direction."""
+
+    def build(self, layout: PlaneLayout, channels: Sequence[int]) -> RadianceReadOut:
+        coordinates = len(layout.axes) if self.coordinates else 0
+        return RadianceReadOut(
+            channels, width=self.width, fusion=self.fusion, coordinates=coordinates, octaves=self.octaves
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

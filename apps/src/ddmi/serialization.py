@@ -12,16 +12,21 @@ from ddmi import networks as n
 from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
+from ddmi_modalities.nerf import OpacityConfig, RadianceModality
 from ddmi_modalities.shape import ShapeModality
 from ddmi_modalities.text import TextTowerConfig
+from ddmi_modalities.video import VideoModality
+from ddmi_modalities.video.terms import ClipAdversaryConfig
 
 NODES: dict[str, type] = {
     "experiment": e.Experiment,
     "vae": e.VAEConfig,
     "encoder/planes": n.EncoderConfig,
     "encoder/points": n.PointEncoderConfig,
+    "encoder/space-time": n.SpaceTimeEncoderConfig,
     "decoder/planes": n.DecoderConfig,
     "read-out": n.ReadOutConfig,
+    "read-out/radiance": n.RadianceReadOutConfig,
     "diffusion": e.DiffusionConfig,
     "denoiser/unet": n.UNetConfig,
     "denoiser/dit": n.DiTConfig,
@@ -32,9 +37,13 @@ NODES: dict[str, type] = {
     "adversarial": e.AdversarialConfig,
     "modality/image": ImageModality,
     "modality/shape": ShapeModality,
+    "modality/video": VideoModality,
+    "modality/radiance": RadianceModality,
+    "opacity": OpacityConfig,
     "perceptual/efficientnet-lite0": EfficientNetPerceptualConfig,
     "perceptual/lpips": LPIPSConfig,
     "adversary/patch": PatchAdversaryConfig,
+    "adversary/clip": ClipAdversaryConfig,
 }
 """A file names a node's type by these words; nothing is ever imported by a name from a file."""
 

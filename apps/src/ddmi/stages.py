@@ -117,7 +117,7 @@ class Run:
             predict=modality.predict,
             nll=modality.nll,
             kl_weight=settings.kl_schedule(config.steps),
-            perceptual=settings.perceptual.build() if settings.perceptual else None,
+            terms=settings.terms(),
             adversary=adversary,
             spectral_weight=settings.spectral_schedule(config.steps),
         )

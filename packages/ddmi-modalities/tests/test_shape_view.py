@@ -11,9 +11,10 @@ import torch
 import trimesh
 from PIL import Image
 
+from ddmi_modalities.clip_files import save_gif
 from ddmi_modalities.modality import Artefact
 from ddmi_modalities.shape.camera import Camera
-from ddmi_modalities.shape.rendering import COLOUR, save_gif, shade, turntable
+from ddmi_modalities.shape.rendering import COLOUR, shade, turntable
 from ddmi_modalities.shape.view import ShapeArtefact, ShapeView
 
 
@@ -105,7 +106,7 @@ def test_turntable_and_gif(tmp_path: Path) -> None:
     assert columns[0] > 20
     assert columns[2] < 12
     assert columns[1] == pytest.approx(15.5, abs=0.5)
-    save_gif(frames, tmp_path / "new" / "turn.gif", seconds=2)
+    save_gif(frames, tmp_path / "new" / "turn.gif", fps=2)
     with Image.open(tmp_path / "new" / "turn.gif") as gif:
         assert (gif.n_frames, gif.size, gif.info["duration"]) == (4, (32, 32), 500)  # type: ignore[attr-defined]
 
@@ -169,7 +170,7 @@ def test_rendering_messages(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="wanted at least one frame, got 0"):
         turntable(mesh, frames=0)
     with pytest.raises(ValueError, match=r"there are no frames to write to .*a\.gif"):
-        save_gif([], tmp_path / "a.gif")
+        save_gif([], tmp_path / "a.gif", 10)
     assert all(0 <= value <= 1 for value in COLOUR)
 
 

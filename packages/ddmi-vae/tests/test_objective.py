@@ -72,7 +72,7 @@ def test_loss_is_nll_plus_weighted_kl_and_terms() -> None:
     assert [ramp(s) for s in (0, 5, 10, 99)] == pytest.approx([0.0, 0.1, 0.2, 0.2])
     seen: list[int] = []
 
-    def perceptual(prediction: Tensor, target: Tensor, query: Tensor) -> Tensor:
+    def perceptual(prediction: Tensor, target: Tensor, query: Tensor, step: int) -> Tensor:
         return torch.full((3,), 2.0)
 
     def adversary(prediction: Tensor, query: Tensor, nll: Tensor, last_layer: Tensor, step: int, rng: Draws) -> Tensor:
@@ -82,7 +82,7 @@ def test_loss_is_nll_plus_weighted_kl_and_terms() -> None:
         return torch.tensor(0.5)
 
     objective = VAEObjective(
-        vae, predict=read, nll=laplace_nll, kl_weight=ramp, perceptual=perceptual, adversary=adversary,
+        vae, predict=read, nll=laplace_nll, kl_weight=ramp, terms={"perceptual": perceptual}, adversary=adversary,
         spectral_weight=lambda step: 1e-3,
     )  # fmt: skip
     out = objective(batch, step=5, rng=Draws(3))
@@ -96,9 +96,8 @@ def test_loss_is_nll_plus_weighted_kl_and_terms() -> None:
 
 def test_terms_are_no_part_of_the_model() -> None:
     judge = nn.Linear(2, 2)
-    objective = VAEObjective(
-        small_vae(), predict=read, nll=laplace_nll, kl_weight=lambda s: 0.0, perceptual=lambda p, t, q: judge(p[..., 0])
-    )
+    terms = {"judged": lambda prediction, target, query, step: judge(prediction[..., 0])}
+    objective = VAEObjective(small_vae(), predict=read, nll=laplace_nll, kl_weight=lambda s: 0.0, terms=terms)
     assert not {id(p) for p in judge.parameters()} & {id(p) for p in objective.parameters()}
 
 

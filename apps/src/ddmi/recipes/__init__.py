@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 from ddmi.experiment import Experiment
 from ddmi.recipes.images import image_folder, openmoji
+from ddmi.recipes.scenes import srn_cars, turntable
 from ddmi.recipes.shapes import furniture, furniture_text, shape_folder
+from ddmi.recipes.videos import moving_openmoji, sky_timelapse
 
 __all__ = ["PRESETS", "RECIPES", "Recipe", "make_experiment", "with_text_weights"]
 
@@ -30,7 +32,11 @@ RECIPES: dict[str, Recipe] = {
     "images": Recipe(image_folder, "a folder of your images (--data PATH)", needs_data=True),
     "furniture": Recipe(furniture, "3D chairs and tables (embedded, procedural) as occupancy functions"),
     "furniture-text": Recipe(furniture_text, "3D chairs and tables from a sentence"),
+    "turntable": Recipe(turntable, "radiance fields of coloured furniture and cars (embedded, procedural)"),
+    "srn-cars": Recipe(srn_cars, "radiance fields from your posed views, or SRN Cars (--data PATH)", needs_data=True),
     "shapes": Recipe(shape_folder, "your meshes, or ShapeNet of occupancy networks (--data PATH)", needs_data=True),
+    "moving-openmoji": Recipe(moving_openmoji, "clips of moving OpenMoji drawings (embedded), true at every time"),
+    "sky-timelapse": Recipe(sky_timelapse, "your videos: files, or folders of frames (--data PATH)", needs_data=True),
 }
 
 

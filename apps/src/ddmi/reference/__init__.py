@@ -14,10 +14,13 @@ from ddmi.reference.occupancy import (
     occupancy_sources,
     occupancy_vae,
 )
+from ddmi.reference.radiance import RADIANCE_EXTENT, load_radiance_vae, radiance_sources, radiance_vae
 from ddmi.reference.sources import Source, load_sources
+from ddmi.reference.video import load_video_vae, video_sources, video_vae
 
 __all__ = [
     "OCCUPANCY_EXTENT",
+    "RADIANCE_EXTENT",
     "ImageReadOut",
     "Source",
     "denoiser",
@@ -28,7 +31,13 @@ __all__ = [
     "load_image_vae",
     "load_latent_diffusion",
     "load_occupancy_vae",
+    "load_radiance_vae",
     "load_sources",
+    "load_video_vae",
     "occupancy_sources",
     "occupancy_vae",
+    "radiance_sources",
+    "radiance_vae",
+    "video_sources",
+    "video_vae",
 ]

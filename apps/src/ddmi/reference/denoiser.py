@@ -1,4 +1,4 @@
-"""Latent diffusion on one plane, or on equal planes stacked on channels: the ADM U-Net and its noise process."""
+"""Latent diffusion on one plane, on equal planes stacked on channels, or on a row of planes: the ADM U-Net."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddmi.reference.options import refuse_others, require
 from ddmi.reference.sources import Rule, Source, load_sources, sources_by_rules
+from ddmi.reference.video_denoiser import RowUNet, row_shapes
 from ddmi_diffusion import LatentDiffusion, NoiseConfig, PlaneUNet
 
 DERIVED = (
@@ -34,6 +35,8 @@ DERIVED = (
 def denoiser(unetconfig: Mapping[str, Any], plane_shapes: Sequence[tuple[int, int, int]]) -> PlaneUNet:
     """The U-Net that a `unetconfig` describes, for equal planes (channels, rows, columns) stacked on channels.
 
+    With `size1`, `size2` and `size3` it describes one for the planes of a video in a row, whose shapes it names itself.
+
     `attention_resolutions` are down-sampling factors there, as `attention_factors` are here.
 
     Raises:
@@ -41,7 +44,9 @@ def denoiser(unetconfig: Mapping[str, Any], plane_shapes: Sequence[tuple[int, in
     """
     names = ("model_channels", "num_res_blocks", "attention_resolutions", "num_head_channels", "channel_mult")
     require(unetconfig, "unetconfig", names)
-    channels = sum(c for c, _, _ in plane_shapes)
+    row = "size3" in unetconfig
+    plane_shapes = row_shapes(unetconfig) if row else plane_shapes
+    channels = plane_shapes[0][0] if row else sum(c for c, _, _ in plane_shapes)
     refuse_others(
         unetconfig,
         "unetconfig",
@@ -55,7 +60,7 @@ def denoiser(unetconfig: Mapping[str, Any], plane_shapes: Sequence[tuple[int, in
             f"unetconfig: num_head_channels={unetconfig['num_head_channels']} gives every level the same number of "
             "heads there; here the channels of a head must be given"
         )
-    return PlaneUNet(
+    return (RowUNet if row else PlaneUNet)(
         plane_shapes,
         width=unetconfig["model_channels"],
         multipliers=tuple(unetconfig["channel_mult"]),
@@ -89,8 +94,9 @@ def latent_diffusion(
         "ddpmconfig",
         dict(beta_schedule="linear", clip_denoised=False, given_betas=None, learn_logvar=False, loss_type="l2"),
     )
-    if ddpmconfig.get("domain") == "video":
-        raise ValueError("ddpmconfig: domain='video' has its latent planes in one row; this is for planes on a grid")
+    row = ddpmconfig.get("domain") == "video"
+    if row:
+        require(unetconfig, "unetconfig", ("size1", "size2", "size3"))
     channels, size = int(ddpmconfig["channels"]), int(ddpmconfig["image_size"])
     if planes < 1 or channels % planes:
         raise ValueError(f"ddpmconfig: {channels} channels are not those of {planes} equal planes")
@@ -101,7 +107,8 @@ def latent_diffusion(
     )
     mixed = float(ddpmconfig.get("mixed_init", -6)) if ddpmconfig.get("mixed_prediction", True) else None
     network = denoiser(unetconfig, ((channels // planes, size, size),) * planes)
-    return LatentDiffusion(network, noise, (channels, size, size), mixed=mixed)
+    cells = sum(rows * columns for _, rows, columns in network.plane_shapes)
+    return LatentDiffusion(network, noise, (channels, cells) if row else (channels, size, size), mixed=mixed)
 
 
 _STAGE: list[Rule] = [
@@ -114,6 +121,9 @@ _STAGE: list[Rule] = [
     (r"\.attention\.out\.", ".1.proj_out."),
     (r"\.attention\.", ".1."),
 ]
+
+
+_ATTENTION = {"query": "q.", "key": "k.", "value": "v.", "out": "proj_out."}
 
 
 def _legacy_heads(heads: int, channels: int) -> Int[Tensor, " row"]:
@@ -152,6 +162,11 @@ def latent_diffusion_sources(model: LatentDiffusion) -> dict[str, Source]:
         # Residual block, attention, residual block: the middle is one list of three there, and two stages here.
         (r"^model\.middle1\.", "model.middle_block."),
         (r"^model\.middle2\.0\.", "model.middle_block.2."),
+        (r"^model\.down_mixes\.(\d+)\.", lambda m: f"model.input_attns.{int(m[1]) + 1}."),
+        (r"^model\.up_mixes\.", "model.output_attns."),
+        (r"^model\.middle_mix\.", "model.mid_attn."),
+        (r"_attn(s\.\d+)?\.layers\.", r"_attn\1."),
+        (r"(_attn(?:s\.\d+)?\.)(query|key|value|out)\.", lambda m: m[1] + _ATTENTION[m[2]]),
         (r"^mixing$", "mixing_logit"),
         (r"^", "diffusion."),
     ]

@@ -2,7 +2,7 @@
 
 from ddmi_vae.likelihood import bernoulli_nll, gaussian_nll, laplace_nll
 from ddmi_vae.model import D2CVAE
-from ddmi_vae.objective import Ramp, VAEBatch, VAEObjective, reconstruct
+from ddmi_vae.objective import Ramp, Term, VAEBatch, VAEObjective, reconstruct
 from ddmi_vae.planes import PlaneDecoder, PlaneEncoder
 from ddmi_vae.posterior import Planes, Posterior, Randomness
 from ddmi_vae.regularisation import SpectralRegulariser, convolution_matrices
@@ -16,6 +16,7 @@ __all__ = [
     "Ramp",
     "Randomness",
     "SpectralRegulariser",
+    "Term",
     "VAEBatch",
     "VAEObjective",
     "bernoulli_nll",

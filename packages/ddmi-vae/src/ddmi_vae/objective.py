@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -42,12 +42,12 @@ class VAEBatch(Protocol):
 
 Predict = Callable[[ImplicitFunction, Any], Tensor]
 Likelihood = Callable[[Tensor, Any], Float[Tensor, " batch"]]
-Perceptual = Callable[[Tensor, Any, Any], Float[Tensor, " batch"]]
+Term = Callable[[Tensor, Any, Any, int], Float[Tensor, " batch"]]
 Adversary = Callable[[Tensor, Any, Tensor, Tensor, int, Randomness], Tensor]
 
 
 class VAEObjective(nn.Module):
-    """`L = nll + lambda_z KL [+ perceptual] [+ adversarial] [+ spectral]`, eq. (9).
+    """`L = nll + lambda_z KL [+ terms] [+ adversarial] [+ spectral]`, eq. (9).
 
     Units: `nll` is summed over value channels, mean over coordinates and batch; `KL` is summed over all latent
     elements, mean over batch.
@@ -57,7 +57,7 @@ class VAEObjective(nn.Module):
         predict: `(function, query) -> values`, read-out at coordinates or rendered rays.
         nll: `(prediction, target) -> (batch,)`.
         kl_weight: lambda_z as a function of the step.
-        perceptual: optional `(prediction, target, query) -> (batch,)`, already weighted.
+        terms: further weighted terms by name: `(prediction, target, query, step) -> (batch,)`.
         adversary: optional `(prediction, query, reconstruction loss, last_layer, step, rng) -> scalar`, weighted.
         spectral_weight: optional weight of the sum of largest singular values, as a function of the step.
     """
@@ -69,7 +69,7 @@ class VAEObjective(nn.Module):
         predict: Predict,
         nll: Likelihood,
         kl_weight: Callable[[int], float],
-        perceptual: Perceptual | None = None,
+        terms: Mapping[str, Term] | None = None,
         adversary: Adversary | None = None,
         spectral_weight: Callable[[int], float] | None = None,
     ) -> None:
@@ -77,12 +77,12 @@ class VAEObjective(nn.Module):
         self.vae = vae
         self.predict, self.nll, self.kl_weight = predict, nll, kl_weight
         # Held outside the module tree: their weights are not the model's, and are neither trained nor saved with it.
-        self._terms = (perceptual, adversary)
+        self._terms = (dict(terms or {}), adversary)
         self.spectral_weight = spectral_weight
         self.spectral = SpectralRegulariser(nn.ModuleList([vae.encoder, vae.decoder])) if spectral_weight else None
 
     def forward(self, batch: VAEBatch, *, step: int, rng: Randomness) -> dict[str, Any]:
-        perceptual, adversary = self._terms
+        terms, adversary = self._terms
         posterior = self.vae.encode(batch.inputs)
         function = self.vae.function(posterior.sample(rng))
         prediction = self.predict(function, batch.query)
@@ -90,9 +90,9 @@ class VAEObjective(nn.Module):
         kl = posterior.kl().mean()
         logged = {"nll": nll.detach(), "kl": kl.detach()}
         loss = nll
-        if perceptual is not None:
-            term = perceptual(prediction, batch.target, batch.query).float().mean()
-            loss, logged["perceptual"] = loss + term, term.detach()
+        for name, term_of in terms.items():
+            term = term_of(prediction, batch.target, batch.query, step).float().mean()
+            loss, logged[name] = loss + term, term.detach()
         if adversary is not None:
             term = adversary(prediction, batch.query, loss, self.vae.last_layer, step, rng)
             loss, logged["adversarial"] = loss + term, term.detach()

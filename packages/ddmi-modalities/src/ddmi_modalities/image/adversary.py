@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ddmi_modalities.image.diff_augment import DiffAugment
-from ddmi_modalities.image.modality import ImageQuery, as_image
+from ddmi_modalities.image.pictures import PictureQuery
 from ddmi_vae import Randomness
 
 
@@ -83,7 +83,7 @@ class PatchAdversary:
 
     def __init__(
         self,
-        discriminator: PatchDiscriminator,
+        discriminator: nn.Module,
         *,
         weight: float = 0.5,
         start: int = 0,
@@ -94,7 +94,7 @@ class PatchAdversary:
     def __call__(
         self,
         prediction: Float[Tensor, "batch query 3"],
-        query: ImageQuery,
+        query: PictureQuery,
         nll: Float[Tensor, ""],
         last_layer: Tensor,
         step: int,
@@ -102,7 +102,7 @@ class PatchAdversary:
     ) -> Float[Tensor, ""]:
         if step < self.start:
             return nll.new_zeros(())
-        images = as_image(prediction, query)
+        images = query.pictures(prediction)
         if self.augment is not None:
             images = self.augment(images, rng)
         frozen = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
@@ -116,9 +116,7 @@ class PatchObjective(nn.Module):
     Its batch is what the trainer hands on: `{"batch": Batch, "aux": {"prediction": ...}}`.
     """
 
-    def __init__(
-        self, discriminator: PatchDiscriminator, *, start: int = 0, augment: DiffAugment | None = None
-    ) -> None:
+    def __init__(self, discriminator: nn.Module, *, start: int = 0, augment: DiffAugment | None = None) -> None:
         super().__init__()
         self.discriminator, self.start, self.augment = discriminator, start, augment
 
@@ -128,8 +126,8 @@ class PatchObjective(nn.Module):
             # every weight takes part, with a gradient of 0: distributed training waits for all of them
             return {"loss": sum(weight.sum() * 0 for weight in self.parameters())}
         data = batch["batch"]
-        real = as_image(data.target, data.query)
-        made = as_image(batch["aux"]["prediction"], data.query).to(real.dtype)
+        real = data.query.pictures(data.target)
+        made = data.query.pictures(batch["aux"]["prediction"]).to(real.dtype)
         if self.augment is not None:
             real, made = self.augment(real, rng), self.augment(made, rng)
         real_logits, made_logits = self.discriminator(real), self.discriminator(made)

@@ -43,6 +43,7 @@ class DiffAugment:
         """The augmented images, in [-1, 1] but for colour, which may leave it."""
         images = images.float()  # positions of pixels are not exact in bfloat16
         draws = rng.uniform(7).to(images)
+        draws = draws.repeat_interleave(len(images) // len(draws), 0)  # all frames of a clip alike
         if self.colour:
             images = _colour(images, draws[:, :3])
         side = images.new_tensor([images.shape[-1], images.shape[-2]])  # x first, as kornia wants it

@@ -38,6 +38,10 @@ class ImageQuery:
     window: tuple[int, int] | None = None
     """(rows, columns) of the window."""
 
+    def pictures(self, values: Float[Tensor, "batch query 3"]) -> Float[Tensor, "batch 3 rows columns"]:
+        """`as_image`, as perceptual and adversarial terms ask for it."""
+        return as_image(values, self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEvaluation:

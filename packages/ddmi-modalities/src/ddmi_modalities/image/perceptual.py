@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddmi_modalities.image.modality import ImageQuery, as_image
+from ddmi_modalities.image.pictures import PictureQuery
 
 STAGES = (0, 2, 4, 10, 15)
 """The last block of EfficientNet-Lite0 at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""
 
 
 class PerceptualTerm:
-    """A weighted distance in the form that the stage-1 objective takes: `(prediction, target, query) -> (batch,)`.
+    """A weighted distance in the form that the stage-1 objective takes: `(prediction, target, query, step) -> (batch,)`.
 
     Args:
         distance: `EfficientNetPerceptual()` or `LPIPSLoss(...)`: images in [-1, 1] to one number each.
@@ -26,10 +26,15 @@ class PerceptualTerm:
         self.distance, self.weight = distance, weight
 
     def __call__(
-        self, prediction: Float[Tensor, "batch query 3"], target: Float[Tensor, "batch query 3"], query: ImageQuery
+        self,
+        prediction: Float[Tensor, "batch query 3"],
+        target: Float[Tensor, "batch query 3"],
+        query: PictureQuery,
+        step: int = 0,
     ) -> Float[Tensor, " batch"]:
         self.distance.to(prediction.device)  # no trainer knows of it: its weights are not the model's
-        return self.weight * self.distance(as_image(prediction, query), as_image(target, query))
+        distances = self.distance(query.pictures(prediction), query.pictures(target))
+        return self.weight * distances.unflatten(0, (len(prediction), -1)).mean(1)  # a clip has several pictures
 
 
 class EfficientNetPerceptual(nn.Module):

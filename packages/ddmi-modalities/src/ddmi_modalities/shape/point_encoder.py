@@ -98,7 +98,13 @@ class LocalPoolPointNet(nn.Module):
                 f"LocalPoolPointNet: wanted points (batch, point, {self.in_channels}) with at least one point, "
                 f"got {tuple(points.shape)}"
             )
-        coords = points[..., : len(self.layout.axes)].float()
+        # Under bfloat16 autocast it learns several times slower, colours hardly at all: places and features of points
+        # differ by less than the rounding, and the largest of a cell are tied.
+        with torch.autocast(points.device.type, enabled=False):
+            return self._planes(points.to(self.lift.weight.dtype))
+
+    def _planes(self, points: Float[Tensor, "batch point _"]) -> Planes:
+        coords = points[..., : len(self.layout.axes)]
         cell = ((coords + 1) / 2 * self.size).long().clamp(0, self.size - 1)
         pools = [
             CellPooling(cell[..., row] * self.size + cell[..., column], self.size**2)
@@ -108,7 +114,7 @@ class LocalPoolPointNet(nn.Module):
         for i, block in enumerate(self.blocks):
             if i:
                 pooled = sum((pool.maximum(h) for pool in pools), start=torch.zeros((), device=h.device))
-                h = torch.cat((h, pooled.to(h.dtype)), dim=-1)
+                h = torch.cat((h, pooled), dim=-1)
             h = block(h)
         features = self.out(h)
         return tuple(pool.plane_means(features).transpose(1, 2).unflatten(2, (self.size, -1)) for pool in pools)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +19,9 @@ COLOUR = (0.56, 0.66, 0.80)
 
 SAMPLES = 2
 """Rays a side of each pixel."""
+
+TURNTABLE_FPS = 10
+"""Frames a second at which `turntable` looks right: 24 of them take 2.4 s."""
 
 CREASE = 0.85
 """A vertex is shaded round when the cosine between its normal and those of all its faces is above this (32 degrees)."""
@@ -140,15 +142,3 @@ def turntable(
     camera, shader = camera or Camera(), Shader(mesh, colour)
     turns = [camera.azimuth + 360 * frame / frames for frame in range(frames)]
     return [shader.picture(replace(camera, azimuth=turn), size) for turn in turns]
-
-
-def save_gif(frames: Sequence[UInt8[Tensor, "3 rows columns"]], path: Path, seconds: int | float = 2.4) -> None:
-    """An endless GIF of all frames in `seconds` (to the hundredth of a second a frame), making the directory."""
-    from PIL import Image
-
-    if len(frames) == 0:
-        raise ValueError(f"save_gif: there are no frames to write to {str(path)!r}")
-    pictures = [Image.fromarray(frame.permute(1, 2, 0).cpu().numpy()) for frame in frames]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    each = max(20, round(seconds * 100 / len(frames)) * 10)
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=each, loop=0)

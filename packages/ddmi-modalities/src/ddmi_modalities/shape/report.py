@@ -11,9 +11,10 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from ddmi_modalities.clip_files import save_gif
 from ddmi_modalities.modality import FunctionSource
 from ddmi_modalities.shape.modality import ShapeModality
-from ddmi_modalities.shape.rendering import save_gif, shade, turntable
+from ddmi_modalities.shape.rendering import TURNTABLE_FPS, shade, turntable
 from ddmi_modalities.shape.sources import prompted_items
 from ddmi_modalities.shape.view import ShapeView
 from ddmi_modalities.sheet import comparison, contact_sheet
@@ -58,7 +59,7 @@ def report_shapes(
         mesh.export(path)
         written.append(path)
     note("drawing turntable.gif")
-    save_gif(turntable(samples.meshes[0], size=TILE), directory / "turntable.gif")
+    save_gif(turntable(samples.meshes[0], size=TILE), directory / "turntable.gif", TURNTABLE_FPS)
     written.append(directory / "turntable.gif")
     if model.can_prompt:
         asked = prompted_items(modality)

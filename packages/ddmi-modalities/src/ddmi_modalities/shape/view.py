@@ -78,9 +78,10 @@ class ShapeArtefact:
     def _draw(self, mesh: trimesh.Trimesh, path: Path) -> None:
         from PIL import Image
 
-        from ddmi_modalities.shape.rendering import save_gif, shade, turntable
+        from ddmi_modalities.clip_files import save_gif
+        from ddmi_modalities.shape.rendering import TURNTABLE_FPS, shade, turntable
 
         picture = shade(mesh, self.view.picture)
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path.with_suffix(".png"))
         if self.view.turntable:
-            save_gif(turntable(mesh, size=self.view.picture), path.with_suffix(".gif"))
+            save_gif(turntable(mesh, size=self.view.picture), path.with_suffix(".gif"), TURNTABLE_FPS)

@@ -1,0 +1,129 @@
+"""Video at the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ddmi import DDMI
+from ddmi.cli import main
+from ddmi.experiment import AdversarialConfig
+from ddmi.recipes import make_experiment
+from ddmi.recipes.schedule import two_steps
+from ddmi.serialization import from_json, to_json
+from ddmi.stages import Run
+from ddmi_diffusion import OptimizerConfig
+from ddmi_modalities.clip_files import save_mp4
+from ddmi_modalities.image.terms import EfficientNetPerceptualConfig
+from ddmi_modalities.video.terms import ClipAdversaryConfig
+
+from .test_cli import fails
+
+
+@pytest.fixture(scope="module")
+def video_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("videos") / "run"
+    assert main(["train", "moving-openmoji", "--preset", "test", "--run", str(run)]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 frames, 2 seconds: a grey wedge that moves."""
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    frames = [np.roll(np.tile(np.linspace(0, 250, 36), (24, 1)), shift, 1) for shift in range(40)]
+    save_mp4(torch.tensor(np.array(frames, dtype=np.uint8))[:, None].repeat(1, 3, 1, 1), path, 20)
+    return path
+
+
+def length(path: Path) -> tuple[int, float]:
+    """Frames, and seconds that they play."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = sum(1 for _ in container.decode(stream))
+        assert stream.average_rate is not None
+        return frames, frames / float(stream.average_rate)
+
+
+def test_sample_at_another_rate_and_size(video_run: Path, tmp_path: Path) -> None:
+    options = ["--frames", "8", "--fps", "16", "--resolution", "24", "--count", "2", "--out", str(tmp_path)]
+    assert main(["sample", str(video_run), *options]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"00{i}.{kind}" for i in range(2) for kind in ("mp4", "gif", "png")
+    }
+    assert length(tmp_path / "000.mp4") == (8, pytest.approx(0.5))
+    with Image.open(tmp_path / "001.gif") as gif:
+        assert gif.n_frames == 8  # type: ignore[attr-defined]
+    model = DDMI.from_pretrained(video_run)
+    assert model.sample(1).grid((5, 6, 7)).shape == (1, 3, 5, 6, 7)
+
+
+def test_reconstruct_a_film(video_run: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["reconstruct", str(video_run), str(film), "--frames", "12", "--fps", "60", "--out", str(tmp_path)]) == 0
+    )
+    assert length(tmp_path / "000.mp4") == (12, pytest.approx(0.2))
+    (tmp_path / "text.mp4").write_text("no film")
+    assert "cannot read the video" in fails(capsys, "reconstruct", video_run, tmp_path / "text.mp4")
+
+
+def test_a_video_run_is_evaluated_and_reported(video_run: Path) -> None:
+    assert main(["report", str(video_run)]) == 0
+    pictures = {path.name for path in (video_run / "report").iterdir()}
+    assert {"reconstructions.png", "between.png", "samples.gif", "slow_motion.gif", "slow_motion.png"} <= pictures
+    assert main(["evaluate", str(video_run), "--count", "4", "--pairs", "2", "--rates", "2", "4"]) == 0
+    metrics = json.loads((video_run / "metrics.json").read_text())
+    wanted = {"psnr", "ssim", "psnr/mean_frame", "psnr/2x", "psnr_blend/4x"}
+    wanted |= {f"fd/{side}" for side in ("samples", "prior", "reconstructions", "real")}
+    assert wanted <= set(metrics)
+
+
+def test_train_on_your_own_film(film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = ["train", "sky-timelapse", "--preset", "test", "--run"]
+    assert main([*train, str(tmp_path / "run"), "--data", str(film)]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), "--pairs", "1"]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert "psnr/mean_frame" in metrics
+    assert "psnr/4x" not in metrics  # nobody knows what is between stored frames
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert "does not exist" in fails(capsys, *train, tmp_path / "a", "--data", tmp_path / "none.mp4")
+    message = fails(capsys, *train, tmp_path / "b", "--data", film, "--modality.stride", "20")
+    assert "film.mp4' has 40 frames, and a clip of 4 with stride 20 needs 61" in message
+
+
+@pytest.mark.parametrize("recipe", ["moving-openmoji", "sky-timelapse"])
+@pytest.mark.parametrize("preset", ["test", "demo", "small", "paper"])
+def test_every_preset_is_a_model(recipe: str, preset: str) -> None:
+    experiment = make_experiment(recipe, preset, "somewhere" if recipe == "sky-timelapse" else None)
+    assert from_json(json.loads(json.dumps(to_json(experiment))), type(experiment)) == experiment
+    with torch.device("meta"):
+        vae = experiment.vae.build(experiment.modality.layout)
+        moments = vae.encoder((torch.zeros(1, 3, experiment.modality.frames, *2 * [experiment.modality.size]),))
+        assert vae.decode(tuple(plane.chunk(2, dim=1)[0] for plane in moments)).fields[-1][0].shape[-1] >= 16
+
+
+def test_configurations_of_older_runs_are_read() -> None:
+    data = to_json(make_experiment("openmoji", "test"))
+    del data["vae"]["decoder"]["scaled_axes"], data["vae"]["encoder"]["scaled_axes"]
+    assert from_json(data, type(make_experiment("openmoji", "test"))) == make_experiment("openmoji", "test")
+
+
+def test_windows_with_perceptual_and_adversarial_terms(film: Path, tmp_path: Path) -> None:
+    experiment = replace(make_experiment("sky-timelapse", "test", str(film)), gan=None)
+    modality = replace(
+        experiment.modality, frames=8, points=0, shown=8, crop=16, target_sizes=(16,), target_weights=(1.0,)
+    )
+    vae = replace(experiment.vae, perceptual=EfficientNetPerceptualConfig())
+    adversary = ClipAdversaryConfig(width=8, layers=1, clip_layers=1, frames=8)
+    gan = AdversarialConfig(adversary=adversary, training=two_steps(), discriminator=OptimizerConfig())
+    run = Run(replace(experiment, modality=modality, vae=vae, gan=gan), tmp_path / "run", lambda text: None)
+    run.train(("vae", "vae-gan"), resume=False)
+    (last,) = (tmp_path / "run" / "vae-gan" / "metrics.jsonl").read_text().splitlines()[-1:]
+    assert {"perceptual", "adversarial"} <= set(json.loads(last))

@@ -1,0 +1,128 @@
+"""How a person wants to see a radiance field, and what is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trimesh
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ddmi_modalities.nerf.cameras import Cameras
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadianceView:
+    """Pictures from all around at any resolution; a clip that turns, depth and a coloured mesh on demand."""
+
+    views: int = 4
+    """Pictures at equal steps round the scene."""
+    resolution: int = 64
+    """Pixels a side of each."""
+    elevation: float = 20.0
+    """Degrees of the cameras above the horizon."""
+    distance: float = 5.3
+    """Of the cameras from the centre, in half sides of the scene's cube."""
+    field_of_view: float = 30.0
+    """Degrees from the upper to the lower edge of a picture."""
+    samples: int = 96
+    """Read-outs along each ray."""
+    depth: bool = False
+    """Write pictures of depth, too."""
+    mesh: bool = False
+    """Write the density's surface with colours as 000.glb, too."""
+    mesh_resolution: int = 128
+    """Cells a side of the mesh's marching cubes: a power of two, at least 8."""
+    orbit: Path | None = None
+    """Write a clip that turns round the scene to this file (MP4), with a GIF beside it."""
+    frames: int = 36
+    """Of the clip."""
+    cull: bool = True
+    """Do not read out what is empty or hidden."""
+
+    def __post_init__(self) -> None:
+        if min(self.views, self.resolution, self.samples, self.frames) < 1:
+            raise ValueError(
+                f"RadianceView: views, resolution, samples and frames count from 1, got {self.views}, "
+                f"{self.resolution}, {self.samples} and {self.frames}"
+            )
+        if not (-90 <= self.elevation <= 90 and 0 < self.field_of_view < 180 and self.distance > 0):
+            raise ValueError(
+                "RadianceView: wanted an elevation from -90 to 90 degrees, a field of view between 0 and 180 and a "
+                f"positive distance, got {self.elevation}, {self.field_of_view} and {self.distance}"
+            )
+        if self.mesh_resolution < 8 or self.mesh_resolution & (self.mesh_resolution - 1):
+            raise ValueError(
+                f"RadianceView: mesh_resolution must be a power of two of at least 8, got {self.mesh_resolution}; "
+                "take 64, 128 or 256"
+            )
+        if self.orbit is not None and self.orbit.suffix not in (".mp4", ".gif"):
+            raise ValueError(f"RadianceView: orbit is a clip, name it .mp4 or .gif; got {str(self.orbit)!r}")
+
+    def cameras(self, half: float) -> Cameras:
+        """Of the pictures, round a cube of this half side."""
+        return self._around(self.views, half)
+
+    def orbit_cameras(self, half: float) -> Cameras:
+        """Of the clip."""
+        return self._around(self.frames, half)
+
+    def _around(self, count: int, half: float) -> Cameras:
+        return Cameras.orbit(
+            count,
+            elevation=self.elevation,
+            distance=self.distance * half,
+            field_of_view=self.field_of_view,
+            size=self.resolution,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RadianceArtefact:
+    """A batch of scenes, each seen from the same cameras."""
+
+    pictures: UInt8[Tensor, "scene view 3 rows columns"]
+    view: RadianceView
+    depth: UInt8[Tensor, "scene view 3 rows columns"] | None = None
+    orbits: tuple[UInt8[Tensor, "frame 3 rows columns"], ...] = ()
+    """One clip a scene, where the view asks for it."""
+    meshes: tuple[trimesh.Trimesh, ...] = field(default=())
+    """One coloured mesh a scene, where the view asks for it."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def save(self, directory: Path, start: int = 0) -> list[Path]:
+        """Writes 000.png, 001.png, ... (from `start`): all views of a scene in a row.  Returns their paths.
+
+        Beside them come 000-depth.png and 000.glb, and the clip where the view says: for several scenes its name gets
+        their numbers.
+        """
+        from ddmi_modalities.clip_files import save_gif, save_mp4
+        from ddmi_modalities.sheet import contact_sheet
+
+        directory.mkdir(parents=True, exist_ok=True)
+        paths = [directory / f"{start + index:03d}.png" for index in range(len(self))]
+        for index, path in enumerate(paths):
+            contact_sheet(self.pictures[index], columns=self.view.views).save(path)
+            if self.depth is not None:
+                contact_sheet(self.depth[index], columns=self.view.views).save(path.with_stem(f"{path.stem}-depth"))
+            if self.meshes:
+                self.meshes[index].export(path.with_suffix(".glb"))
+            if self.orbits and self.view.orbit is not None:
+                alone = len(self) == 1 and start == 0
+                clip = self.view.orbit if alone else self.view.orbit.with_stem(f"{self.view.orbit.stem}-{path.stem}")
+                clip.parent.mkdir(parents=True, exist_ok=True)
+                frames = list(self.orbits[index])
+                if clip.suffix == ".mp4":
+                    save_mp4(frames, clip, fps=12)
+                save_gif(frames, clip.with_suffix(".gif"), fps=12)
+        return paths
+
+    def save_sheet(self, path: Path) -> None:
+        """Writes one picture: a scene a row, its views side by side."""
+        from ddmi_modalities.sheet import contact_sheet
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(self.pictures.flatten(0, 1), columns=self.view.views).save(path)

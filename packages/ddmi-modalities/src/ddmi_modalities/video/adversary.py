@@ -1,0 +1,79 @@
+"""Discriminators of motion, and several of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ddmi_modalities.image.adversary import PatchAdversary, PatchObjective
+from ddmi_vae import Randomness
+
+
+class ClipDiscriminator(nn.Module):
+    """PatchGAN over space and time: one logit for each patch of several frames, above 0 for real.
+
+    It takes frames, clip after clip, as `PatchDiscriminator` takes images, so that both serve the same terms.
+
+    Args:
+        frames: Of a clip.
+        width: Channels of the first layer; doubled by each further one up to 8 times.
+        layers: Layers of stride 2.
+    """
+
+    def __init__(self, frames: int, width: int = 64, layers: int = 2) -> None:
+        super().__init__()
+        self.smallest = 2 ** (layers + 2)
+        if width % 8 or layers < 1 or frames < self.smallest:
+            raise ValueError(
+                f"ClipDiscriminator: width {width} must be a multiple of 8, layers {layers} at least 1, and clips of "
+                f"{frames} frames need fewer layers, as these take {self.smallest} frames"
+            )
+        self.frames = frames
+        body: list[nn.Module] = [nn.Conv3d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        channels = width
+        for layer in range(1, layers + 1):
+            wider = width * min(2**layer, 8)
+            stride = 2 if layer < layers else 1
+            body += [nn.Conv3d(channels, wider, 4, stride, 1, bias=False), nn.GroupNorm(8, wider), nn.LeakyReLU(0.2)]
+            channels = wider
+        self.body = nn.Sequential(*body, nn.Conv3d(channels, 1, 4, 1, 1))
+
+    def forward(self, images: Float[Tensor, "frame 3 rows columns"]) -> Float[Tensor, "clip 1 _ _ _"]:
+        """Logits per patch of clips in [-1, 1]."""
+        if len(images) % self.frames or min(images.shape[-2:]) < self.smallest:
+            raise ValueError(
+                f"ClipDiscriminator: {len(images)} frames of {tuple(images.shape[-2:])} pixels; wanted clips of "
+                f"{self.frames} frames (the modality's shown) of at least {self.smallest} pixels"
+            )
+        return self.body(images.unflatten(0, (-1, self.frames)).transpose(1, 2))
+
+
+class AdversariesTogether:
+    """The sum of several adversarial terms."""
+
+    def __init__(self, parts: Sequence[PatchAdversary]) -> None:
+        self.parts = tuple(parts)
+
+    def __call__(
+        self, prediction: Tensor, query: Any, nll: Tensor, last_layer: Tensor, step: int, rng: Randomness
+    ) -> Float[Tensor, ""]:
+        total = nll.new_zeros(())
+        for part in self.parts:
+            total = total + part(prediction, query, nll, last_layer, step, rng)
+        return total
+
+
+class ObjectivesTogether(nn.Module):
+    """The sum of the losses of several discriminators; what else they report is named after them."""
+
+    def __init__(self, parts: Mapping[str, PatchObjective]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+
+    def forward(self, batch: dict[str, Any], *, step: int, rng: Randomness) -> dict[str, Any]:
+        results = {name: part(batch, step=step, rng=rng) for name, part in self.parts.items()}
+        named = {f"{name}_{key}": value for name, one in results.items() for key, value in one.items() if key != "loss"}
+        return {"loss": sum(one["loss"] for one in results.values()), **named}

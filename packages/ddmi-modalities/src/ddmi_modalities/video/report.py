@@ -1,0 +1,102 @@
+"""The pictures and clips that show what a video model has learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from ddmi_fields import ImplicitFunction
+from ddmi_modalities.clip_files import save_gif
+from ddmi_modalities.modality import FunctionSource
+from ddmi_modalities.sheet import comparison, contact_sheet
+from ddmi_modalities.video.items import ClipItem
+from ddmi_modalities.video.modality import VideoModality
+from ddmi_modalities.video.view import VideoView
+
+FPS = 8.0
+LINES, FRAMES = 4, 8
+"""Held-out clips of the comparison, and the frames of each."""
+SLOWER = 4
+"""Frames between two native ones, and one, of the sample that is shown in slow motion."""
+TILE = 96
+
+
+def report_videos(
+    modality: VideoModality,
+    model: FunctionSource,
+    directory: Path,
+    *,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """Reconstructions of held-out clips beside the truth; with stage 2 samples, one of them in slow motion.
+
+    Writes strips of frames as PNG, and GIFs.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+
+    def save(name: str, picture: Image.Image) -> None:
+        note(f"drawing {name}")
+        picture.save(directory / name)
+        written.append(directory / name)
+
+    def play(name: str, clips: UInt8[Tensor, "batch frame 3 rows columns"], columns: int, fps: float = FPS) -> None:
+        note(f"drawing {name}")
+        save_gif(_wall(clips, columns), directory / name, fps)
+        written.append(directory / name)
+
+    held_out = modality.dataset("test")
+    count = min(8, len(held_out))
+    items = [held_out[i * len(held_out) // count] for i in range(count)]
+    fine = VideoView(resolution=2 * modality.size)
+    functions = model.reconstruct(modality.inputs(items))
+    true, made = modality.truth(items, fine).clips, modality.render(functions, fine).clips
+    chosen = torch.linspace(0, modality.frames - 1, min(FRAMES, modality.frames)).round().long()
+    rows = {}
+    for number in range(min(LINES, len(items))):
+        rows[f"true {number}"], rows[f"DDMI {number}"] = true[number, chosen], made[number, chosen]
+    save("reconstructions.png", comparison(rows, tile=TILE))
+    # truth above, reconstruction below
+    play("reconstructions.gif", torch.cat((true, made)), len(items))
+    if all(item.continuous for item in items):
+        save("between.png", _between(modality, functions, items[0]))
+    if not model.can_sample:
+        return written
+    samples = model.sample(24, seed=seed)
+    clips = modality.render(samples, fine).clips
+    save("samples.png", contact_sheet(clips[:8, chosen].flatten(0, 1), columns=len(chosen), tile=TILE))
+    play("samples.gif", clips, 8)
+    slow = VideoView(frames=SLOWER * modality.frames, resolution=4 * modality.size)
+    one = modality.render(samples[0], slow).clips
+    play("slow_motion.gif", one, 1, 2 * FPS)
+    strip = one[0][: 2 * SLOWER + 1]
+    labels = [f"frame {index / SLOWER:g}" for index in range(len(strip))]
+    save("slow_motion.png", contact_sheet(strip, columns=len(strip), tile=TILE, labels=labels))
+    return written
+
+
+def _between(modality: VideoModality, functions: ImplicitFunction, item: ClipItem) -> Image.Image:
+    """The steps from one native frame over the next to the third, of the truth, the model, and blends of its frames."""
+    first = modality.frames // 2 - 1
+    times = first + torch.arange(2 * SLOWER + 1) / SLOWER
+    size = 2 * modality.size
+    made = modality.frames_at(functions[0], times, size)[0]
+    own = made[::SLOWER].float()
+    parts = ((times - first) % 1)[:-1, None, None, None]
+    start = ((times - first)[:-1]).long()
+    blend = torch.lerp(own[start], own[start + 1], parts).round().to(torch.uint8)
+    rows = {"true": item.frames(times, size), "DDMI": made, "blended": torch.cat((blend, made[-1:]))}
+    return comparison(rows, tile=TILE)
+
+
+def _wall(clips: UInt8[Tensor, "batch frame 3 rows columns"], columns: int) -> list[UInt8[Tensor, "3 _ _"]]:
+    """Clips side by side, `columns` a line, frame by frame."""
+    return [
+        torch.cat([torch.cat(list(line), dim=-1) for line in frame.split(columns)], dim=-2) for frame in clips.unbind(1)
+    ]

@@ -1,0 +1,89 @@
+"""Clips to moments of three planes: a factorised space-time transformer, pooled along each axis in turn."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ddmi_modalities.video.transformer import AxisPooling, Positions, SpaceTimeLayer
+from ddmi_vae import Planes
+
+POOLED = {"xy": "(b y x) t d", "yt": "(b t y) x d", "xt": "(b t x) y d"}
+"""For each plane of `PlaneLayout.video()` its sequences, along the axis that it does not have."""
+
+
+class SpaceTimeEncoder(nn.Module):
+    """Patches of all frames see each other along time and space (TimeSformer); one vector a line makes each plane.
+
+    Takes clips of any number of frames and any size that the patches tile.
+
+    Args:
+        in_channels: of the clips.
+        latent_channels: C; the planes have 2C channels, mean and log-variance.
+        width: channels of a token.
+        depth: space-time layers.
+        heads, head_width: of their attention; head_width is `width / heads` unless given.
+        patch: pixels a side of a token.
+        expansion: hidden channels of a feed-forward layer as a multiple of `width`.
+        pooling_depth: layers of the transformers that pool.
+        pooling_heads, pooling_head_width, pooling_hidden: of these; `width / pooling_heads` and `2 width` unless given.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        latent_channels: int,
+        *,
+        width: int = 384,
+        depth: int = 8,
+        heads: int = 8,
+        head_width: int | None = None,
+        patch: int = 8,
+        expansion: int = 4,
+        pooling_depth: int = 4,
+        pooling_heads: int = 4,
+        pooling_head_width: int | None = None,
+        pooling_hidden: int | None = None,
+    ) -> None:
+        super().__init__()
+        if (head_width is None and width % heads) or (pooling_head_width is None and width % pooling_heads):
+            raise ValueError(
+                f"SpaceTimeEncoder: width {width} cannot be split into {heads} heads, or {pooling_heads} of pooling; "
+                "give a width that both divide"
+            )
+        each = head_width or width // heads
+        self.in_channels, self.patch = in_channels, patch
+        self.embed = nn.Linear(in_channels * patch**2, width)
+        self.positions = Positions(each)
+        self.layers = nn.ModuleList(SpaceTimeLayer(width, heads, each, expansion * width) for _ in range(depth))
+        pooling = dict(heads=pooling_heads, head_width=pooling_head_width or width // pooling_heads)
+        hidden = pooling_hidden or 2 * width
+        self.pools = nn.ModuleList(AxisPooling(width, depth=pooling_depth, hidden=hidden, **pooling) for _ in POOLED)
+        self.out = nn.ModuleList(nn.Linear(width, 2 * latent_channels) for _ in POOLED)
+
+    def forward(self, inputs: tuple[Float[Tensor, "batch channel frame rows columns"], ...]) -> Planes:
+        """Moments (batch, 2 C, rows / p, columns / p), (batch, 2 C, frame, rows / p), (batch, 2 C, frame, columns / p).
+
+        p is the patch.  `inputs` is a 1-tuple, as `Modality.inputs` gives it.
+        """
+        (clips,) = inputs
+        if clips.ndim != 5 or clips.shape[1] != self.in_channels or any(n % self.patch for n in clips.shape[-2:]):
+            raise ValueError(
+                f"SpaceTimeEncoder: wanted clips (batch, {self.in_channels}, frame, rows, columns) whose sides are "
+                f"multiples of the patch of {self.patch}, got {tuple(clips.shape)}"
+            )
+        x = self.embed(rearrange(clips, "b c t (y p) (x q) -> b t y x (p q c)", p=self.patch, q=self.patch))
+        batch, frames, rows, columns, _ = x.shape
+        in_time, in_space = self.positions.time(frames, x.device), self.positions.space(rows, columns, x.device)
+        x = x.flatten(2, 3)
+        for layer in self.layers:
+            x = layer(x, in_time, in_space)
+        x = x.unflatten(2, (rows, columns))
+        planes = []
+        for pool, out, (name, lines) in zip(self.pools, self.out, POOLED.items(), strict=True):
+            pooled = out(pool(rearrange(x, f"b t y x d -> {lines}")))
+            sides = dict(t=frames, y=rows, x=columns)
+            kept = f"({lines.split(')')[0][1:]}) d -> b d {name[1]} {name[0]}"
+            planes.append(rearrange(pooled, kept, b=batch, **{axis: sides[axis] for axis in name}))
+        return tuple(planes)

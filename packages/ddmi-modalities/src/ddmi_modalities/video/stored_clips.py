@@ -1,0 +1,217 @@
+"""Clips of real videos: files, or folders of frames, cut into pieces and split into what is trained on and what not."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from ddmi_modalities.pixels import resize_square, to_picture, to_tensor
+from ddmi_modalities.splits import Split, check_split, split_of
+from ddmi_modalities.video import files
+from ddmi_modalities.video.files import VideoFile
+from ddmi_modalities.video.frame_folders import FrameFolder, is_frame
+
+MEMORY = 2**28
+"""Bytes of decoded clips that a data set keeps: all of a few videos, so that they are decoded once."""
+TAIL = 9
+"""Where names cannot decide, every so many-th of a video's clips, at least one, is held out, from its end."""
+
+
+FrameSequence = VideoFile | FrameFolder
+"""A video as frames at equal steps of time: `name`, `length`, `interval` and `read(positions, size)`."""
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """Some frames of a video; a `ClipItem`.  Between its frames nothing is known."""
+
+    source: StoredClips
+    index: int
+
+    continuous = False
+    captions = ()
+
+    @property
+    def name(self) -> str:
+        sequence, first = self.source.clips[self.index]
+        return f"{sequence.name}@{first}"
+
+    def frames(self, times: Float[Tensor, " frame"], size: int) -> UInt8[Tensor, "frame 3 size size"]:
+        last, chosen = self.source.count - 1, times.round().long()
+        if not torch.equal(chosen.to(times.dtype), times) or chosen.min() < 0 or chosen.max() > last:
+            raise ValueError(
+                f"clip {self.name!r} has frames at the times 0, 1, ... {last} only, asked for {times.tolist()}"
+            )
+        return self.source.decoded(self.index, size)[chosen]
+
+    def points(
+        self, times: Float[Tensor, " query"], pixels: Int[Tensor, " query"], size: int
+    ) -> UInt8[Tensor, "query 3"]:
+        whole = self.frames(torch.arange(self.source.count, dtype=torch.float32), size)
+        return whole.flatten(2)[times.long(), :, pixels]
+
+
+class StoredClips:
+    """Clips of `frames` frames, `stride` apart, one after the other, from all videos below `root`.
+
+    Held out is the folder `test` (or `val`) where the root has it and `train`; otherwise about a ninth of the videos,
+    by the hash of their names; and where this leaves a split empty, as with one file, the last ninth of each video.
+    Videos that cannot be read or are too short are reported and left out.
+
+    Args:
+        root: A video file; a folder of video files; or a folder of folders of frames.
+        split: "train" or "test".
+        frames, stride: Of a clip.
+        size: Pixels a side at which decoded clips are kept; other sizes are made of those, larger ones decoded anew.
+
+    Raises:
+        ValueError: There is no such file or folder, or it has no usable clip in this split; it names the videos.
+    """
+
+    def __init__(self, root: Path | str, split: Split, *, frames: int, stride: int = 1, size: int = 64) -> None:
+        check_split(split)
+        root = Path(root).expanduser()
+        if not root.exists():
+            raise ValueError(f"StoredClips: {str(root)!r} does not exist; give a video file or a folder of videos")
+        held_out = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+        folders = held_out is not None and (root / "train").is_dir()
+        where = (root / "train" if split == "train" else held_out) if folders else root
+        self.count, self.size = frames, size
+        found, refused = [], []
+        for sequence in find_sequences(where or root):
+            try:
+                found.append((sequence, _starts(sequence, frames, stride)))
+            except ValueError as error:
+                refused.append(str(error))
+        if refused:
+            more = f"; and {len(refused) - 5} more" if len(refused) > 5 else ""
+            listed = "; ".join(refused[:5]) + more
+            if not found:
+                raise ValueError(f"StoredClips: no usable video in {str(where)!r}: {listed}")
+            print(
+                f"StoredClips: left out {len(refused)} of {len(refused) + len(found)} videos: {listed}", file=sys.stderr
+            )
+        if not found:
+            raise ValueError(
+                f"StoredClips: no videos in {str(where)!r}; wanted files that end in "
+                f"{', '.join(sorted(files.SUFFIXES))}, or folders of pictures"
+            )
+        self.clips = tuple(_chosen(found, split, apart=folders))
+        """The video and first frame of each clip."""
+        self.stride = stride
+        if not self.clips:
+            raise ValueError(
+                f"StoredClips: nothing of {str(where)!r} is left for the split {split!r}, as there are less than "
+                f"two clips of {frames} frames with stride {stride}; add videos, or take a smaller stride"
+            )
+        self._kept: OrderedDict[int, Tensor] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> StoredClip:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        return StoredClip(self, index % len(self))
+
+    def one_a_video(self, seed: int) -> StoredClips:
+        """The same videos with one clip each, from a random frame: the real side of published distances."""
+        rng = np.random.default_rng(seed)
+        longest = {sequence.name: sequence for sequence, _ in self.clips}
+        needed = (self.count - 1) * self.stride + 1
+        chosen = copy.copy(self)
+        chosen.clips = tuple((s, int(rng.integers(s.length - needed + 1))) for s in longest.values())
+        chosen._kept = OrderedDict()
+        return chosen
+
+    def decoded(self, index: int, size: int) -> UInt8[Tensor, "frame 3 size size"]:
+        """All frames of clip `index`."""
+        if size > self.size:
+            return self._read(index, size)
+        if index in self._kept:
+            self._kept.move_to_end(index)
+        else:
+            self._kept[index] = self._read(index, self.size)
+            while len(self._kept) > max(1, MEMORY // (3 * self.count * self.size**2)):
+                self._kept.popitem(last=False)
+        kept = self._kept[index]
+        return kept if size == self.size else torch.stack([_resized(frame, size) for frame in kept])
+
+    def _read(self, index: int, size: int) -> UInt8[Tensor, "frame 3 size size"]:
+        sequence, first = self.clips[index]
+        return sequence.read(range(first, first + self.count * self.stride, self.stride), size)
+
+
+def find_sequences(root: Path) -> list[FrameSequence]:
+    """All videos at or below `root`, by name.  Nothing is opened."""
+    if root.is_file():
+        return [VideoFile(root, root.name)]
+    videos: dict[str, FrameSequence] = {}
+    for path in root.rglob("*"):
+        if path.suffix.lower() in files.SUFFIXES and not path.name.startswith(".") and path.is_file():
+            name = path.relative_to(root).as_posix()
+            videos[name] = VideoFile(path, name)
+        elif is_frame(path) and (name := path.parent.relative_to(root).as_posix()) not in videos:
+            videos[name] = FrameFolder(path.parent, name)
+    return [videos[name] for name in sorted(videos)]
+
+
+def open_sequence(path: Path, frames: int, stride: int) -> FrameSequence:
+    """One video file or folder of frames, long enough for a clip.  Raises ValueError naming it."""
+    if not path.exists():
+        raise ValueError(f"{str(path)!r} does not exist; give a video file or a folder of frames")
+    sequence = FrameFolder(path, path.name) if path.is_dir() else VideoFile(path, path.name)
+    _starts(sequence, frames, stride)
+    return sequence
+
+
+def read_clip(path: Path, frames: int, stride: int, size: int) -> UInt8[Tensor, "frame 3 size size"]:
+    """The first clip of a video file or folder of frames.  Raises ValueError naming it."""
+    return open_sequence(path, frames, stride).read(range(0, frames * stride, stride), size)
+
+
+def clip_seconds(path: Path, frames: int, stride: int) -> float | None:
+    """How long such a clip plays, where the file says so."""
+    interval = open_sequence(path, frames, stride).interval
+    return None if interval is None else frames * stride * interval
+
+
+def _starts(sequence: FrameSequence, frames: int, stride: int) -> list[int]:
+    needed = (frames - 1) * stride + 1
+    if sequence.length < needed:
+        raise ValueError(
+            f"the video {str(sequence.path)!r} has {sequence.length} frames, and a clip of {frames} with stride "
+            f"{stride} needs {needed}"
+        )
+    return list(range(0, sequence.length - needed + 1, frames * stride))
+
+
+def _chosen(
+    found: Sequence[tuple[FrameSequence, list[int]]], split: Split, *, apart: bool
+) -> list[tuple[FrameSequence, int]]:
+    """The clips of a split; all of them where the folders are the splits (`apart`)."""
+    held = {sequence.name for sequence, _ in found if split_of(sequence.name) == "test"}
+    clips = []
+    for sequence, starts in found:
+        tail = len(starts) - (max(1, len(starts) // TAIL) if len(starts) > 1 else 0)
+        if apart:
+            kept = starts
+        elif 0 < len(held) < len(found):
+            kept = starts if (sequence.name in held) == (split == "test") else []
+        else:
+            kept = starts[:tail] if split == "train" else starts[tail:]
+        clips += [(sequence, first) for first in kept]
+    return clips
+
+
+def _resized(frame: UInt8[Tensor, "3 _ _"], size: int) -> UInt8[Tensor, "3 size size"]:
+    return to_tensor(resize_square(to_picture(frame), size))

@@ -1,0 +1,98 @@
+"""How a person wants a clip shown, and the clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ddmi_modalities.clip_files import save_gif, save_mp4
+
+STRIP, SHEET_STRIP = 16, 8
+"""Frames of the strip beside a clip, and of a line of a sheet, at most; they are spread over the clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoView:
+    """Any number of frames of any size from the same function.
+
+    The frames always span the whole clip: `frames` 32 of a model of 16 shows the same time in steps half as long.
+    How long the clip plays is frames / fps.
+    """
+
+    frames: int | None = None
+    """How many; by default seconds x fps where `seconds` is given, else as many as the model was trained on."""
+    fps: int | float = 8.0
+    """Frames a second of playback."""
+    seconds: float | None = None
+    """How long the clip lasts, where that is known; with it `fps` alone decides how many frames are made."""
+    resolution: int | tuple[int, int] = 64
+    """Pixels of a frame: one number for a square, or (rows, columns)."""
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"VideoView: frames counts from 1, got {self.frames}")
+        if not self.fps > 0:
+            raise ValueError(f"VideoView: fps is a positive number of frames a second, got {self.fps}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"VideoView: seconds is the positive length of the clip, got {self.seconds}")
+        if self.frames is not None and self.seconds is not None:
+            raise ValueError(
+                f"VideoView: {self.frames} frames and {self.seconds} seconds at {self.fps} fps; give frames or seconds"
+            )
+        if min(self.size) < 1:
+            raise ValueError(f"VideoView: the resolution must be positive, got {self.resolution}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, columns) of a frame."""
+        return (self.resolution, self.resolution) if isinstance(self.resolution, int) else self.resolution
+
+    def count(self, native: int) -> int:
+        """How many frames of a model that was trained on `native`."""
+        if self.seconds is not None:
+            return max(1, round(self.seconds * self.fps))
+        return self.frames or native
+
+
+@dataclass(frozen=True, eq=False)
+class VideoArtefact:
+    """A batch of clips."""
+
+    clips: UInt8[Tensor, "batch frame 3 rows columns"]
+    fps: int | float = 8.0
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def save(self, directory: Path, start: int = 0) -> list[Path]:
+        """Writes 000.mp4, 001.mp4, ... (from `start`) into the directory, which is made; returns their paths.
+
+        Beside each come 000.gif and 000.png, a strip of frames.
+        """
+        from ddmi_modalities.sheet import contact_sheet
+
+        paths = [directory / f"{start + index:03d}.mp4" for index in range(len(self))]
+        for path, clip in zip(paths, self.clips, strict=True):
+            save_mp4(clip, path, self.fps)
+            save_gif(clip, path.with_suffix(".gif"), self.fps)
+            strip = _spread(clip, STRIP)
+            contact_sheet(strip, columns=len(strip)).save(path.with_suffix(".png"))
+        return paths
+
+    def save_sheet(self, path: Path) -> None:
+        """Writes one picture: a line of frames for each clip, at most 96 pixels a frame."""
+        from ddmi_modalities.sheet import contact_sheet
+
+        lines = [_spread(clip, SHEET_STRIP) for clip in self.clips]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = min(96, max(self.clips.shape[-2:]))
+        contact_sheet(torch.cat(lines), columns=len(lines[0]), tile=size).save(path)
+
+
+def _spread(clip: UInt8[Tensor, "frame 3 rows columns"], most: int) -> UInt8[Tensor, "_ 3 rows columns"]:
+    """At most `most` frames, evenly spaced, the first and the last among them."""
+    return clip if len(clip) <= most else clip[torch.linspace(0, len(clip) - 1, most).round().long()]
