@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ddmi.cli import main
 from ddmi.recipes import make_experiment
 from ddmi.serialization import from_json, to_json
+from ddmi_modalities.nerf.turntable import Turntable
 
 from .test_cli import fails
 
@@ -51,6 +54,27 @@ def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
     assert "empty" in fails(
         capsys, "train", "srn-cars", "--preset", "test", "--data", tmp_path / "empty", "--run", tmp_path / "x"
     )
+
+
+def test_prepare_and_train_on_your_own_views(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In SRN's layout: pictures, camera-to-world matrices, one focal length, no points."""
+    data = Turntable("train", 12, size=24, cache=tmp_path)
+    for scene in (data[i] for i in range(12)):
+        views, folder = scene.views("all"), tmp_path / "cars" / scene.name
+        for name in ("rgb", "pose"):
+            (folder / name).mkdir(parents=True)
+        for k, (image, pose) in enumerate(zip(views.images, views.cameras.to_world, strict=True)):
+            Image.fromarray(np.array(image)).save(folder / "rgb" / f"{k:06d}.png")
+            np.savetxt(folder / "pose" / f"{k:06d}.txt", pose.reshape(1, 16))
+        (folder / "intrinsics.txt").write_text(f"{views.cameras.focal[0, 0]} 12 12 0.\n0. 0. 0.\n1.\n24 24\n")
+    train = ["train", "srn-cars", "--preset", "test", "--stage", "vae", "--run"]
+    assert "ddmi prepare nerf" in fails(capsys, *train, tmp_path / "a", "--data", tmp_path / "cars")
+    assert main(["prepare", "nerf", str(tmp_path / "cars"), str(tmp_path / "out"), "--count", "300"]) == 0
+    assert "wrote 12 scenes" in capsys.readouterr().err
+    assert main([*train, str(tmp_path / "b"), "--data", str(tmp_path / "out")]) == 0
+    one = next((tmp_path / "out").rglob("*.npz"))
+    options = ["--views", "1", "--resolution", "8", "--samples", "4", "--out", str(tmp_path / "again")]
+    assert main(["reconstruct", str(tmp_path / "b"), str(one), *options]) == 0
 
 
 @pytest.mark.parametrize("recipe", ["turntable", "srn-cars"])

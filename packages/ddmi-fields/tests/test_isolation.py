@@ -37,10 +37,10 @@ from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, Plane
 torch.manual_seed(0)
 read_out = CoarseToFineReadOut([4, 4], 3, width=16, native=8)
 planes = [torch.randn(2, 4, s, s) for s in (4, 8)]
-def read(a, b, coords):
-    return ImplicitFunction(BasisField(PlaneLayout.image(), [[a], [b]]), read_out)(coords)
+function = ImplicitFunction(BasisField(PlaneLayout.image(), [[plane] for plane in planes]), read_out)
 coords = torch.rand(2, 50, 2) * 2 - 1
-torch.testing.assert_close(torch.compile(read, backend="aot_eager")(*planes, coords), read(*planes, coords))
+read = torch.compile(lambda at: function(at), backend="aot_eager")
+torch.testing.assert_close(read(coords), function(coords))
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

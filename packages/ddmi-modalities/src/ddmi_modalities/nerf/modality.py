@@ -70,6 +70,10 @@ class RadianceModality:
     """Pixels a side of the views."""
     half: float = 0.55
     """Half the side of the scene's cube in world units: field coordinates [-1, 1]."""
+    scale: float = 1.0
+    """World units per unit of a folder's cameras, so that its objects fill the unit cube."""
+    hold_out: int = 5
+    """Of so many views of a folder's scene one is held out, where the data do not say which."""
     cloud: int = 2048
     """Coloured points that the encoder sees."""
     noise: float = 0.005
@@ -124,7 +128,10 @@ class RadianceModality:
 
     def dataset(self, split: Split) -> DataSet[SceneItem]:
         """The split of `source`; ValueError where there is none."""
-        return open_scenes(self.source, split, items=self.items, size=self.size, cache=self.cache)
+        return open_scenes(
+            self.source, split, items=self.items, size=self.size, cache=self.cache,
+            hold_out=self.hold_out, scale=self.scale,
+        )  # fmt: skip
 
     def captions(self, item: SceneItem) -> tuple[str, ...]:
         return item.captions
@@ -214,7 +221,7 @@ class RadianceModality:
 
         Raises ValueError naming the file.
         """
-        return self._points([read_scene(Path(path), self.cloud, self.half)])
+        return self._points([read_scene(Path(path), self.cloud, self.half, self.scale)])
 
     def evaluate(
         self,

@@ -104,7 +104,7 @@ def open_scene(path: Path, *, hold_out: int = HOLD_OUT, scale: float = 1.0) -> R
     )
 
 
-def read_scene(path: Path, count: int, half: float) -> Float32[np.ndarray, "count 6"]:
+def read_scene(path: Path, count: int, half: float, scale: float = 1.0) -> Float32[np.ndarray, "count 6"]:
     """`count` coloured points of a scene's folder or NPZ file, or of a coloured point cloud or mesh.
 
     Those of a scene that holds none are made from its pictures, within the cube of this half side.  The same points
@@ -112,7 +112,7 @@ def read_scene(path: Path, count: int, half: float) -> Float32[np.ndarray, "coun
     """
     if path.suffix.lower() in MESHES:
         return read_coloured_points(path, count)
-    return cloud_of(open_scene(path), count, half, np.random.default_rng(0))
+    return cloud_of(open_scene(path, scale=scale), count, half, np.random.default_rng(0))
 
 
 def _scene(root: Path, path: Path, layout: Layout, hold_out: int, scale: float) -> RecordedScene:
