@@ -150,7 +150,7 @@ class Reconstruct:
         modality = model.experiment.modality
         inputs = [modality.read(file) for file in self.files]  # all are read before anything is written
         for i, (file, one) in enumerate(zip(self.files, inputs, strict=True)):
-            (path,) = modality.render(model.reconstruct(one), view).save(self.out, i)
+            (path,) = modality.render(model.reconstruct(one), modality.view_of(file, view)).save(self.out, i)
             say(f"{file} -> {path}")
 
 

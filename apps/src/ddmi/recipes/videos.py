@@ -51,14 +51,22 @@ def _videos(name: str, preset: str, *, source: str) -> Experiment:
             diffusion_training=two_steps(),
         )
     if preset == "demo":
+        # Patches of 8 pixels and few layers: in minutes, the number of steps counts more than the encoder's depth.
         return Experiment(
             recipe=name,
             preset=preset,
             modality=modality,
             vae=_vae(
-                width=96, depth=3, patch=4, latent=16, basis=16, decoder_width=32, multipliers=(1, 1, 2), read_out=64
+                width=128,
+                depth=2,
+                patch=8,
+                latent=32,
+                basis=16,
+                decoder_width=32,
+                multipliers=(1, 1, 2, 2),
+                read_out=64,
             ),
-            vae_training=training(steps=1400, batch_size=8, learning_rate=2e-3),
+            vae_training=training(steps=2400, batch_size=8, learning_rate=4e-3),
             diffusion=_diffusion(width=96, multipliers=(1, 2), blocks=1, steps=50),
             diffusion_training=training(steps=2000, batch_size=16, learning_rate=1e-3),
         )

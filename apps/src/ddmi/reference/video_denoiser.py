@@ -32,7 +32,9 @@ class RowUNet(PlaneUNet):
 
     def __init__(self, plane_shapes: Sequence[PlaneShape], **settings: Any) -> None:
         super().__init__(plane_shapes, "row", **settings)
-        down, up, coarsest = [], [], self.width * settings["multipliers"][-1]
+        down: list[int] = []
+        up: list[int] = []
+        coarsest = self.width * settings["multipliers"][-1]
         for level, multiplier in enumerate(settings["multipliers"]):
             width, count = self.width * multiplier, settings["blocks"]
             down += [width] * (count + (level + 1 < len(settings["multipliers"])))

@@ -147,6 +147,9 @@ class Modality(Protocol[Item, Query, ViewT, EvaluationT, Made]):
     def read(self, path: Path) -> tuple[Tensor, ...]:
         """One file of the user as the encoder's inputs, with a batch of 1.  Raises ValueError naming the file."""
 
+    def view_of(self, path: Path, view: ViewT) -> ViewT:
+        """The view in which to render what `read` takes from a file: `view`, or with what the file says itself."""
+
     def evaluate(
         self, model: FunctionSource, settings: EvaluationT, *, seed: int, note: Callable[[str], None]
     ) -> dict[str, float]:

@@ -15,7 +15,7 @@ STAGES = (0, 2, 4, 10, 15)
 
 
 class PerceptualTerm:
-    """A weighted distance in the form that the stage-1 objective takes: `(prediction, target, query, step) -> (batch,)`.
+    """A weighted distance in the form of the stage-1 objective: `(prediction, target, query, step) -> (batch,)`.
 
     Args:
         distance: `EfficientNetPerceptual()` or `LPIPSLoss(...)`: images in [-1, 1] to one number each.

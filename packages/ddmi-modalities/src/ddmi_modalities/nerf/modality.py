@@ -223,6 +223,9 @@ class RadianceModality:
         """
         return self._points([read_scene(Path(path), self.cloud, self.half, self.scale)])
 
+    def view_of(self, path: Path, view: RadianceView) -> RadianceView:
+        return view
+
     def evaluate(
         self,
         model: FunctionSource,

@@ -164,6 +164,9 @@ class ShapeModality:
         points = read_cloud(Path(path), self.cloud)
         return (self.extent.to_field(torch.from_numpy(points))[None],)
 
+    def view_of(self, path: Path, view: ShapeView) -> ShapeView:
+        return view
+
     def evaluate(
         self,
         model: FunctionSource,
