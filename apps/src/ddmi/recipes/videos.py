@@ -66,9 +66,9 @@ def _videos(name: str, preset: str, *, source: str) -> Experiment:
                 multipliers=(1, 1, 2, 2),
                 read_out=64,
             ),
-            vae_training=training(steps=2400, batch_size=8, learning_rate=4e-3),
-            diffusion=_diffusion(width=96, multipliers=(1, 2), blocks=1, steps=50),
-            diffusion_training=training(steps=2000, batch_size=16, learning_rate=1e-3),
+            vae_training=training(steps=2000, batch_size=8, learning_rate=4e-3),
+            diffusion=_diffusion(width=64, multipliers=(1, 2), blocks=1, steps=50),
+            diffusion_training=training(steps=1200, batch_size=16, learning_rate=1e-3),
         )
     return Experiment(
         recipe=name,
