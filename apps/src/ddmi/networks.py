@@ -62,6 +62,8 @@ class PointEncoderConfig:
     """Its residual blocks."""
     size: int = 64
     """Cells a side of its planes."""
+    direct: bool = False
+    """A linear path from the means of the points of each cell to the latent."""
     planes: EncoderConfig = field(
         default_factory=lambda: EncoderConfig(in_channels=32, width=64, blocks=2, mixing="channels")
     )
@@ -71,7 +73,7 @@ class PointEncoderConfig:
         network = LocalPoolPointNet(
             layout, self.in_channels, self.planes.in_channels, hidden=self.hidden, blocks=self.blocks, size=self.size
         )
-        return PointPlaneEncoder(network, self.planes.build(layout, latent_channels))
+        return PointPlaneEncoder(network, self.planes.build(layout, latent_channels), direct=self.direct)
 
 
 @dataclass(frozen=True, kw_only=True)

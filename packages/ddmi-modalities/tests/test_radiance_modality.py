@@ -100,7 +100,7 @@ def small_vae(layout: PlaneLayout) -> D2CVAE:
     planes: dict[str, Any] = dict(width=16, multipliers=(1, 1), blocks=1, mixing="tokens", shortcuts=True, groups=4)
     points = LocalPoolPointNet(layout, 6, 16, hidden=16, blocks=2, size=16)
     decoder = PlaneDecoder(layout, 8, 8, scales=2, reduction="concat", **planes)
-    encoder = PointPlaneEncoder(points, PlaneEncoder(layout, 16, 8, **planes))
+    encoder = PointPlaneEncoder(points, PlaneEncoder(layout, 16, 8, **planes), direct=True)
     return D2CVAE(encoder, decoder, RadianceReadOut([24, 24], width=32))
 
 
@@ -151,6 +151,21 @@ def test_the_point_network_computes_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         planes = network(points)
     assert all(torch.equal(one, other) for one, other in zip(planes, network(points), strict=True))
+
+
+def test_the_direct_path_carries_the_means_of_cells_to_the_latent() -> None:
+    torch.manual_seed(0)
+    layout = PlaneLayout.triplane()
+    planes = PlaneEncoder(layout, 8, 4, width=8, multipliers=(1, 1), blocks=1, groups=4)
+    encoder = PointPlaneEncoder(LocalPoolPointNet(layout, 6, 8, hidden=8, blocks=2, size=4), planes, direct=True)
+    assert encoder.direct is not None
+    points = torch.rand(1, 30, 6) * 2 - 1
+    plain = encoder.planes(encoder.points(points))
+    lower_left = (points[0, :, 0] < 0) & (points[0, :, 1] < 0)  # the first of 2 x 2 cells of the plane xy
+    mean = encoder.direct(points[0, lower_left].mean(0)[None, :, None, None])[0, :, 0, 0]
+    added = encoder((points,))[0] - plain[0]
+    torch.testing.assert_close(added[0, :4, 0, 0], mean)
+    assert torch.equal(added[:, 4:], torch.zeros_like(added[:, 4:]))
 
 
 def test_scores_of_unseen_views(modality: RadianceModality) -> None:

@@ -77,7 +77,12 @@ def _vae(
     )
     return VAEConfig(
         encoder=PointEncoderConfig(
-            in_channels=6, hidden=hidden, blocks=4, size=size, planes=EncoderConfig(in_channels=features, **planes)
+            in_channels=6,
+            hidden=hidden,
+            blocks=4,
+            size=size,
+            direct=True,
+            planes=EncoderConfig(in_channels=features, **planes),
         ),
         decoder=DecoderConfig(channels=basis, scales=len(multipliers), reduction="concat", **planes),
         read_out=RadianceReadOutConfig(width=read_out),
