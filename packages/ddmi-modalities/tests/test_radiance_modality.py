@@ -217,8 +217,9 @@ def test_depth_and_mesh_are_in_world_units(modality: RadianceModality) -> None:
     assert mesh.bounds == pytest.approx(np.array([[-0.275] * 3, [0.275] * 3]), abs=0.02)
     colours = np.asarray(mesh.visual.vertex_colors)[:, :3]
     assert np.abs(colours - np.where(mesh.vertices > 0, 230, 26)).max() <= 1
-    picture = depth_picture(torch.tensor([[1.0, 2.0], [3.0, torch.inf]]), 1.0, 3.0)
-    assert picture[0].tolist() == [[0, 102], [204, 255]]
+    depth, opacity = torch.tensor([[1.0, 2.0], [3.0, torch.inf]]), torch.tensor([[1.0, 0.5], [0.9, 0.0]])
+    assert depth_picture(depth, opacity, 1.0, 3.0)[0].tolist() == [[0, 102], [204, 255]]
+    assert depth_picture(depth, opacity / 2, 1.0, 3.0)[0].tolist() == [[0, 255], [255, 255]]
 
 
 def test_views_are_saved(modality: RadianceModality, tmp_path: Path) -> None:

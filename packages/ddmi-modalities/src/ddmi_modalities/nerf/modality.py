@@ -202,7 +202,11 @@ class RadianceModality:
 
         seen = [see(one, view.cameras(self.half)) for one in function]
         near, far = away - self.half * 3**0.5, away + self.half * 3**0.5
-        depth = [torch.stack([depth_picture(d, near, far) for d in one.depth]) for one in seen] if view.depth else []
+        depth = [
+            torch.stack([depth_picture(d, o, near, far) for d, o in zip(one.depth, one.opacity, strict=True)])
+            for one in seen
+            if view.depth
+        ]
         return RadianceArtefact(
             torch.stack([one.colour for one in seen]),
             view,

@@ -85,8 +85,10 @@ def coloured_mesh(function: ImplicitFunction, extent: Extent, resolution: int) -
     return surface
 
 
-def depth_picture(depth: Float[Tensor, "rows columns"], near: float, far: float) -> UInt8[Tensor, "3 rows columns"]:
-    """Near is dark, far is light grey, nothing is white."""
+def depth_picture(
+    depth: Float[Tensor, "rows columns"], opacity: Float[Tensor, "rows columns"], near: float, far: float
+) -> UInt8[Tensor, "3 rows columns"]:
+    """Near is dark, far is light grey, what stops less than half of the light is white."""
     shade = ((depth - near) / (far - near)).clamp(0, 1) * 0.8
-    shade = torch.where(depth.isfinite(), shade, torch.ones_like(shade))
+    shade = torch.where(opacity >= 0.5, shade, torch.ones_like(shade))
     return (shade * 255).round().to(torch.uint8).expand(3, -1, -1).contiguous()
