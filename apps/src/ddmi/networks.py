@@ -96,6 +96,8 @@ class SpaceTimeEncoderConfig:
     """Layers of the transformers that pool the tokens along each axis."""
     pooling_heads: int = 4
     """Of their attention."""
+    direct: bool = False
+    """A linear path from the mean patches along each axis to the latent."""
 
     def build(self, layout: PlaneLayout, latent_channels: int) -> SpaceTimeEncoder:
         """ValueError for another layout than video's."""
@@ -104,6 +106,7 @@ class SpaceTimeEncoderConfig:
         return SpaceTimeEncoder(
             self.in_channels, latent_channels, width=self.width, depth=self.depth, heads=self.heads, patch=self.patch,
             expansion=self.expansion, pooling_depth=self.pooling_depth, pooling_heads=self.pooling_heads,
+            direct=self.direct,
         )  # fmt: skip
 
 

@@ -39,6 +39,25 @@ def test_each_plane_sees_its_own_line() -> None:
     assert places == [[[1, 2]], [[3, 1]], [[3, 2]]]  # xy: (y, x); yt: (t, y); xt: (t, x)
 
 
+def test_the_direct_path_carries_mean_patches_to_the_latent() -> None:
+    encoder = small(direct=True)
+    assert encoder.direct is not None
+    clip = torch.randn(1, 3, 5, 8, 12)
+    with torch.no_grad():
+        made = encoder((clip,))
+        for path in encoder.direct:
+            path.weight.mul_(0)
+            path.bias.mul_(0)
+        plain = encoder((clip,))
+        path = encoder.direct[0]
+        path.weight[0, :3] = 1.0  # the first latent channel of xy: the colours' sum at the first pixel of each patch
+        xy = encoder((clip,))[0] - plain[0]
+    torch.testing.assert_close(xy[0, 0], clip[0, :, :, ::4, ::4].sum(0).mean(0))
+    assert torch.equal(xy[0, 1:], torch.zeros_like(xy[0, 1:]))
+    assert all(not torch.equal(one[:, :2], other[:, :2]) for one, other in zip(made, plain, strict=True))
+    assert all(torch.equal(one[:, 2:], other[:, 2:]) for one, other in zip(made, plain, strict=True))
+
+
 def test_layers_carry_everything_everywhere() -> None:
     encoder = small(depth=2)
     clip = torch.randn(1, 3, 4, 8, 8)

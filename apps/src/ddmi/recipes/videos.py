@@ -97,7 +97,7 @@ def _vae(
     return VAEConfig(
         encoder=SpaceTimeEncoderConfig(
             width=width, depth=depth, heads=max(1, width // 48), patch=patch, expansion=2, pooling_depth=1,
-            pooling_heads=max(1, width // 48),
+            pooling_heads=max(1, width // 48), direct=True,
         ),
         decoder=DecoderConfig(
             channels=basis, scales=3, width=decoder_width, multipliers=multipliers, blocks=1, mixing="tokens",

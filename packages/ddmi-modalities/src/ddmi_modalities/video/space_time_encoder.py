@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class SpaceTimeEncoder(nn.Module):
         expansion: hidden channels of a feed-forward layer as a multiple of `width`.
         pooling_depth: layers of the transformers that pool.
         pooling_heads, pooling_head_width, pooling_hidden: of these; `width / pooling_heads` and `2 width` unless given.
+        direct: a linear path beside them: the mean patch along the axis that a plane does not have.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class SpaceTimeEncoder(nn.Module):
         pooling_heads: int = 4,
         pooling_head_width: int | None = None,
         pooling_hidden: int | None = None,
+        direct: bool = False,
     ) -> None:
         super().__init__()
         if (head_width is None and width % heads) or (pooling_head_width is None and width % pooling_heads):
@@ -61,6 +64,11 @@ class SpaceTimeEncoder(nn.Module):
         hidden = pooling_hidden or 2 * width
         self.pools = nn.ModuleList(AxisPooling(width, depth=pooling_depth, hidden=hidden, **pooling) for _ in POOLED)
         self.out = nn.ModuleList(nn.Linear(width, 2 * latent_channels) for _ in POOLED)
+        patches = in_channels * patch**2
+        self.direct = nn.ModuleList(nn.Linear(patches, latent_channels) for _ in POOLED) if direct else None
+        for path in self.direct or ():
+            assert isinstance(path, nn.Linear)
+            nn.init.normal_(path.weight, std=patches**-0.5)
 
     def forward(self, inputs: tuple[Float[Tensor, "batch channel frame rows columns"], ...]) -> Planes:
         """Moments (batch, 2 C, rows / p, columns / p), (batch, 2 C, frame, rows / p), (batch, 2 C, frame, columns / p).
@@ -73,7 +81,8 @@ class SpaceTimeEncoder(nn.Module):
                 f"SpaceTimeEncoder: wanted clips (batch, {self.in_channels}, frame, rows, columns) whose sides are "
                 f"multiples of the patch of {self.patch}, got {tuple(clips.shape)}"
             )
-        x = self.embed(rearrange(clips, "b c t (y p) (x q) -> b t y x (p q c)", p=self.patch, q=self.patch))
+        patches = rearrange(clips, "b c t (y p) (x q) -> b t y x (p q c)", p=self.patch, q=self.patch)
+        x = self.embed(patches)
         batch, frames, rows, columns, _ = x.shape
         in_time, in_space = self.positions.time(frames, x.device), self.positions.space(rows, columns, x.device)
         x = x.flatten(2, 3)
@@ -81,8 +90,12 @@ class SpaceTimeEncoder(nn.Module):
             x = layer(x, in_time, in_space)
         x = x.unflatten(2, (rows, columns))
         planes = []
-        for pool, out, (name, lines) in zip(self.pools, self.out, POOLED.items(), strict=True):
-            pooled = out(pool(rearrange(x, f"b t y x d -> {lines}")))
+        for i, (name, lines) in enumerate(POOLED.items()):
+            pooled = self.out[i](self.pools[i](rearrange(x, f"b t y x d -> {lines}")))
+            if self.direct is not None:
+                mean, log = pooled.float().chunk(2, dim=-1)
+                means = rearrange(patches, f"b t y x d -> {lines}").mean(1)
+                pooled = torch.cat((mean + self.direct[i](means).float(), log), dim=-1)
             sides = dict(t=frames, y=rows, x=columns)
             kept = f"({lines.split(')')[0][1:]}) d -> b d {name[1]} {name[0]}"
             planes.append(rearrange(pooled, kept, b=batch, **{axis: sides[axis] for axis in name}))
