@@ -31,6 +31,17 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> str:
     return err[-1]
 
 
+def refused(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> str:
+    """The error of a value that a view refuses, with exit code 2: tyro's own, or for an older tyro ours."""
+    capsys.readouterr()
+    try:
+        code = main([str(a) for a in argv])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    assert code == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
 def test_recipes_lists_names_and_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
     out = capsys.readouterr().out
@@ -198,9 +209,7 @@ def test_only_stage_one_cannot_sample(copy: Path, capsys: pytest.CaptureFixture[
 
 def test_bad_counts_and_views(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--count" in fails(capsys, "sample", tiny_run, "--count", "0")
-    with pytest.raises(SystemExit, match="2"):
-        main(["sample", str(tiny_run), "--resolution", "0"])
-    assert "resolution must be positive" in capsys.readouterr().err
+    assert "resolution must be positive" in refused(capsys, "sample", tiny_run, "--resolution", "0")
     assert "does not fit prediction" in fails(capsys, "sample", tiny_run, "--sampler", "euler")
 
 
