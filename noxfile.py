@@ -29,7 +29,7 @@ def ddmi(session: nox.Session, *arguments: str) -> None:
 
 @nox.session(venv_backend="none")
 def demo(session: nox.Session) -> None:
-    """Train both stages on OpenMoji, generate, and draw pictures: runs/demo (13 minutes on 2 cores, 1 GB of cache)."""
+    """Train both stages on OpenMoji, generate, and draw pictures: runs/demo (14 minutes on 2 cores, 1 GB of cache)."""
     ddmi(session, "train", "openmoji", "--preset", "demo", "--run", "runs/demo", *session.posargs)
     ddmi(session, "report", "runs/demo")
 
