@@ -58,14 +58,14 @@ def train_text2shape(session: nox.Session) -> None:
 
 @nox.session(name="train-nerf", venv_backend="none")
 def train_nerf(session: nox.Session) -> None:
-    """Train both stages on radiance fields of toy scenes, and draw: runs/nerf (about 25 minutes on 2 cores)."""
+    """Train both stages on radiance fields of toy scenes, and draw pictures: runs/nerf."""
     ddmi(session, "train", "turntable", "--preset", "demo", "--run", "runs/nerf", *session.posargs)
     ddmi(session, "report", "runs/nerf")
 
 
 @nox.session(name="train-video", venv_backend="none")
 def train_video(session: nox.Session) -> None:
-    """Train both stages on moving drawings, and draw clips: runs/video (about 25 minutes on 2 cores)."""
+    """Train both stages on moving drawings, and draw clips: runs/video."""
     ddmi(session, "train", "moving-openmoji", "--preset", "demo", "--run", "runs/video", *session.posargs)
     ddmi(session, "report", "runs/video")
 

@@ -35,7 +35,8 @@ class Playback(ReadOut):
             times = (points[:, 2] * frames + frames - 1) / 2
             times = torch.zeros_like(times) if self.still else times
             columns, rows = (((points[:, :2] + 1) * size - 1) / 2).round().long().T
-            values.append(data[number].points(times, rows * size + columns, size).float() / 127.5 - 1)
+            shown = data[number].points(times, rows * size + columns, size).float()
+            values.append((shown + 0.25) / 127.5 - 1)  # the same byte whether it is rounded or cut off
         return torch.stack(values)
 
 
@@ -191,7 +192,7 @@ def test_fvd_counts_and_sides(modality: VideoModality, tmp_path: Path) -> None:
     assert any("there are 6 real clips" in note for note in notes)
     logits = saved(TinyLogits(), tmp_path / "logits.pt")
     held_out = fvd(long, made, replace(settings, weights=logits, fvd="logits", fvd_count=4), note=notes.append)
-    assert held_out["fvd"] < 2e-2  # the same clips on both sides
+    assert held_out["fvd"] < 1e-3  # the same clips on both sides
     with pytest.raises(ValueError, match="its clips have 16 frames, those of this run 4"):
         fvd(modality, Oracle(modality), settings)
 
