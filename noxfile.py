@@ -100,7 +100,9 @@ def package(session: nox.Session, name: str) -> None:
     session.run("uv", "build", "-q", "--all-packages", "--wheel", "--no-sources", "-o", str(dist), external=True)
     (wheel,) = dist.glob(f"{name.replace('-', '_')}-*.whl")
     test_tools = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]["test"]
-    session.install("--find-links", str(dist), f"{wheel}{EXTRAS.get(name, '')}", *test_tools)
+    # uv keeps wheels that it once found in a folder, by version: without a refresh, siblings would be those of last week.
+    fresh = [f"--refresh-package={sibling}" for sibling in LIBRARIES]
+    session.install(*fresh, "--find-links", str(dist), f"{wheel}{EXTRAS.get(name, '')}", *test_tools)
     module = name.replace("-", "_")
     session.run("python", "-I", "-c", f"import {module}; print({module}.__file__)")
     session.run("pytest", "-c", "pyproject.toml", str(PACKAGES[name].relative_to(ROOT) / "tests"), *session.posargs)

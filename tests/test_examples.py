@@ -50,7 +50,8 @@ def test_example_runs_from_wheels(name: str, wheels: Path, tmp_path: Path) -> No
     packages, arguments, pattern, least = EXAMPLES[name]
     python = tmp_path / "venv" / "bin" / "python"
     uv("venv", "-q", "--python", sys.executable, str(tmp_path / "venv"))
-    uv("pip", "install", "-q", "--python", str(python), "--find-links", str(wheels), *packages)
+    fresh = [f"--refresh-package={package}" for package in packages]  # never wheels of an earlier checkout, by version
+    uv("pip", "install", "-q", "--python", str(python), *fresh, "--find-links", str(wheels), *packages)
     siblings = uv("pip", "list", "--python", str(python)).stdout
     assert set(re.findall(r"^(ddmi\S*)", siblings, re.MULTILINE)) == set(packages), "nothing else came along"
     done = subprocess.run(
