@@ -62,6 +62,8 @@ class PointEncoderConfig:
     """Its residual blocks."""
     size: int = 64
     """Cells a side of its planes."""
+    offsets: bool = False
+    """Points also carry their place inside their cell."""
     direct: bool = False
     """A linear path from the means of the points of each cell to the latent."""
     planes: EncoderConfig = field(
@@ -71,7 +73,13 @@ class PointEncoderConfig:
 
     def build(self, layout: PlaneLayout, latent_channels: int) -> PointPlaneEncoder:
         network = LocalPoolPointNet(
-            layout, self.in_channels, self.planes.in_channels, hidden=self.hidden, blocks=self.blocks, size=self.size
+            layout,
+            self.in_channels,
+            self.planes.in_channels,
+            hidden=self.hidden,
+            blocks=self.blocks,
+            size=self.size,
+            offsets=self.offsets,
         )
         return PointPlaneEncoder(network, self.planes.build(layout, latent_channels), direct=self.direct)
 

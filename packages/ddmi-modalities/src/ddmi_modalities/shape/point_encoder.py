@@ -56,6 +56,12 @@ def plane_pools(coords: Float[Tensor, "batch point axis"], layout: PlaneLayout, 
     return [CellPooling(cell[..., row] * size + cell[..., column], size**2) for column, row in layout.plane_axes]
 
 
+def cell_offsets(coords: Float[Tensor, "batch point axis"], size: int) -> Float[Tensor, "batch point axis"]:
+    """Where in its cell, of `size` along each axis, a point is: -1 at its lower side, 1 at its upper one."""
+    place = (coords + 1) / 2 * size
+    return (2 * (place - place.floor().clamp(0, size - 1)) - 1).clamp(-1, 1)
+
+
 class LocalPoolPointNet(nn.Module):
     """Points to a plane of features for each plane of the layout, of any number of points.
 
@@ -70,6 +76,8 @@ class LocalPoolPointNet(nn.Module):
         hidden: width of the blocks.
         blocks: how many.
         size: cells a side of every plane.
+        offsets: a point also carries its place inside its cell, from -1 to 1 along each axis.  With it small networks
+            learn surfaces finer than a cell, which coordinates alone say in their last digits only.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class LocalPoolPointNet(nn.Module):
         hidden: int = 256,
         blocks: int = 7,
         size: int = 64,
+        offsets: bool = False,
     ) -> None:
         super().__init__()
         if in_channels < len(layout.axes) or blocks < 1 or size < 1:
@@ -90,7 +99,8 @@ class LocalPoolPointNet(nn.Module):
             )
         self.layout = layout
         self.in_channels, self.channels, self.size = in_channels, channels, size
-        self.lift = nn.Linear(in_channels, 2 * hidden)
+        self.offsets = offsets
+        self.lift = nn.Linear(in_channels + (len(layout.axes) if offsets else 0), 2 * hidden)
         self.blocks = nn.ModuleList(ResidualBlock(2 * hidden, hidden) for _ in range(blocks))
         self.out = nn.Linear(hidden, channels)
 
@@ -110,8 +120,9 @@ class LocalPoolPointNet(nn.Module):
             return self._planes(points.to(self.lift.weight.dtype))
 
     def _planes(self, points: Float[Tensor, "batch point _"]) -> Planes:
-        pools = plane_pools(points[..., : len(self.layout.axes)], self.layout, self.size)
-        h = self.lift(points)
+        coords = points[..., : len(self.layout.axes)]
+        pools = plane_pools(coords, self.layout, self.size)
+        h = self.lift(torch.cat((points, cell_offsets(coords, self.size)), dim=-1) if self.offsets else points)
         for i, block in enumerate(self.blocks):
             if i:
                 pooled = sum((pool.maximum(h) for pool in pools), start=torch.zeros((), device=h.device))
