@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ddmi_diffusion.device_transfer import detach
+from ddmi_diffusion.muon import Muon, is_matrix
 from ddmi_diffusion.optimizer_state import flatten_optimizer, restore_optimizer
 from ddmi_diffusion.randomness import StepRandom, mix_seed
 from ddmi_diffusion.trainer_config import OptimizerConfig
@@ -33,7 +34,7 @@ class Gradients:
 
 
 class TrainedObjective:
-    """An objective, wrapped for distributed training, and the AdamW of its trainable parameters."""
+    """An objective, wrapped for distributed training, and the optimisers of its trainable parameters."""
 
     def __init__(self, objective: nn.Module, config: OptimizerConfig, steps: int, accelerator: Accelerator) -> None:
         """Moves the objective to the accelerator's device. Raises ValueError when nothing in it is trainable."""
@@ -43,16 +44,18 @@ class TrainedObjective:
         self.objective = objective
         self.config = config
         self.rate = config.rate(steps)
-        self.names, self.parameters = list(named), list(named.values())
+        self.parameters = list(named.values())
         self._accelerator = accelerator
         self._wrapped = accelerator.prepare(objective)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.learning_rate,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        matrices = {name: p for name, p in named.items() if config.optimizer == "muon" and is_matrix(p)}
+        others = {name: p for name, p in named.items() if name not in matrices}
+        rate: dict[str, Any] = dict(lr=config.learning_rate, weight_decay=config.weight_decay)
+        self._optimizers: list[tuple[list[str], torch.optim.Optimizer]] = []
+        if matrices:
+            self._optimizers.append((list(matrices), Muon(matrices.values(), **rate)))
+        if others:
+            adamw = torch.optim.AdamW(others.values(), betas=config.betas, fused=True, **rate)
+            self._optimizers.append((list(others), adamw))
 
     def backward(
         self, batches: Sequence[Any], randoms: Sequence[StepRandom], step: int, *, seed: int, stream: int, bf16: bool
@@ -61,7 +64,8 @@ class TrainedObjective:
 
         torch's global generator is seeded before each forward: layers such as dropout draw from it.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         totals: dict[str, Tensor] = {}
         aux = []
         device = self._accelerator.device
@@ -83,11 +87,12 @@ class TrainedObjective:
         return Gradients(totals, aux, norm)
 
     def apply(self, step: int) -> float:
-        """Take the optimiser's step; returns the learning rate."""
+        """Take the optimisers' step; returns the learning rate."""
         rate = self.rate(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        for _, optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
         return rate
 
     @contextmanager
@@ -106,8 +111,11 @@ class TrainedObjective:
         return {name: value for name, value in self.objective.state_dict().items() if isinstance(value, Tensor)}
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        """The optimiser's state by parameter names."""
-        return flatten_optimizer(self.optimizer, self.names)
+        """The optimisers' state by parameter names."""
+        state: dict[str, Tensor] = {}
+        for names, optimizer in self._optimizers:
+            state |= flatten_optimizer(optimizer, names)
+        return state
 
     def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
         """Take saved state over. Raises ValueError naming the first tensor that differs, before anything changes."""
@@ -120,10 +128,20 @@ class TrainedObjective:
                     f"{name!r} is {there} in the checkpoint and {here} in this model; use the settings of the "
                     "checkpoint's run, or start another run"
                 )
+        states = [
+            {k: v for k, v in optimizer.items() if k.rpartition("/")[0] in names} for names, _ in self._optimizers
+        ]
+        for state, (_, one) in zip(states, self._optimizers, strict=True):
+            if state and any(key.endswith("/momentum") for key in state) != isinstance(one, Muon):
+                raise ValueError(
+                    f"the checkpoint was made by another optimizer than {self.config.optimizer!r}; resume with its "
+                    "own, or start another run"
+                )
         with torch.no_grad():
             for name, value in weights.items():
                 own[name].copy_(value)
-        restore_optimizer(self.optimizer, self.names, optimizer)
+        for state, (names, one) in zip(states, self._optimizers, strict=True):
+            restore_optimizer(one, names, state)
 
 
 def _checked_loss(result: Any, name: str) -> Tensor:

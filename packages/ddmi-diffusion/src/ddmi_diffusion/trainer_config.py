@@ -10,8 +10,10 @@ from ddmi_diffusion.learning_rate import Constant, WarmupCosine
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW (Loshchilov and Hutter, 2019) and its learning rate as a function of the step."""
+    """AdamW (Loshchilov and Hutter, 2019) or Muon, and the learning rate as a function of the step."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """"muon": matrices and convolutions take `Muon`, which needs fewer steps, and AdamW the other parameters."""
     learning_rate: float = 1e-4
     """The largest learning rate."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -21,7 +23,7 @@ class OptimizerConfig:
     floor: float = 1e-6
     """Last learning rate of the cosine."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the two moments."""
+    """Decay of AdamW's two moments."""
     weight_decay: float = 0.0
     """Decoupled weight decay, on every parameter."""
     grad_clip: float | None = 1.0
@@ -29,6 +31,8 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         self.rate(1)
+        if self.optimizer not in ("adamw", "muon"):
+            raise ValueError(f"optimizer {self.optimizer!r} is not known; choose 'adamw' or 'muon'")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}; (0.9, 0.999) is usual")
         if self.weight_decay < 0:

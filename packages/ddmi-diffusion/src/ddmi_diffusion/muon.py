@@ -1,0 +1,82 @@
+"""Muon: momentum whose update has equal singular values, for the matrices of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+LEAST = 8
+"""Rows and columns that a weight needs to be a matrix here; thinner ones (first and last layers, gains) are not."""
+
+
+def is_matrix(parameter: Tensor) -> bool:
+    """Whether Muon serves this parameter: a linear map, or a convolution as (out, in x kernel), of at least 8 x 8."""
+    return parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) >= LEAST
+
+
+def orthogonalise(matrices: Float[Tensor, "n rows columns"], steps: int = 5) -> Float[Tensor, "n rows columns"]:
+    """About `U V^T` of each `U S V^T`: singular values come out between 0.7 and 1.2, whatever they were.
+
+    `X <- a X + (b A + c A^2) X` with `A = X X^T`, a Newton-Schulz iteration whose coefficients have the steepest start
+    at 0 (Jordan et al. 2024).
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """`m <- mu m + (1 - mu) g`, `w <- w - lr 0.2 sqrt(max(rows, columns)) orthogonalise(mu m + (1 - mu) g)`.
+
+    Jordan et al. 2024, "Muon"; the factor of Liu et al. 2025, "Muon is scalable for LLM training", gives the update the
+    size that AdamW's has, so that one learning rate serves both.  The update does not depend on the gradient's scale.
+
+    Args:
+        parameters: matrices, see `is_matrix`; ValueError for another.
+        lr: learning rate.
+        momentum: mu.
+        weight_decay: decoupled.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        parameters = list(parameters)
+        for parameter in parameters:
+            if not is_matrix(parameter):
+                raise ValueError(
+                    f"Muon: a parameter of shape {tuple(parameter.shape)} is no matrix of at least {LEAST} x {LEAST}; "
+                    "give it to AdamW"
+                )
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One update of all parameters that have a gradient."""
+        assert closure is None, "Muon takes no closure"
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                gradient = weight.grad.float()
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(gradient)
+                state["momentum"].lerp_(gradient, 1 - group["momentum"])
+                direction = gradient.lerp(state["momentum"], group["momentum"]).flatten(1)
+                by_shape.setdefault((direction.shape[0], direction.shape[1]), []).append((weight, direction))
+            for shape, pairs in by_shape.items():  # equal ones together: many small products cost more than one batch
+                updates = orthogonalise(torch.stack([direction for _, direction in pairs]))
+                for (weight, _), update in zip(pairs, updates, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.sub_(update.view_as(weight), alpha=group["lr"] * 0.2 * max(shape) ** 0.5)

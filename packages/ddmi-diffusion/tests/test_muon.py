@@ -1,0 +1,111 @@
+"""Muon: updates with equal singular values, and runs that take it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ddmi_diffusion import Muon, Trainer, TrainerConfig
+from ddmi_diffusion.interruption import TrainingInterrupted
+from ddmi_diffusion.muon import is_matrix, orthogonalise
+from ddmi_diffusion.objective import Objective
+from ddmi_diffusion.randomness import StepRandom
+from ddmi_diffusion.trained_objective import TrainedObjective
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 8, 72), (2, 72, 8)])
+def test_directions_stay_and_singular_values_become_equal(shape: tuple[int, int, int]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, s, vt = torch.linalg.svd(matrices, full_matrices=False)
+    after = u.mT @ orthogonalise(matrices) @ vt.mT
+    torch.testing.assert_close(after, torch.diag_embed(after.diagonal(dim1=1, dim2=2)), atol=1e-4, rtol=0)
+    kept = after.diagonal(dim1=1, dim2=2)[s > 0.05 * s[:, :1]]
+    assert kept.min() > 0.6
+    assert kept.max() < 1.25
+    torch.testing.assert_close(orthogonalise(1000 * matrices), orthogonalise(matrices), atol=1e-4, rtol=0)
+
+
+def test_what_is_a_matrix() -> None:
+    modules = [nn.Linear(16, 8), nn.Conv2d(4, 8, 3), nn.Linear(3, 64), nn.Linear(64, 1), nn.Conv2d(1, 64, 1)]
+    assert [is_matrix(module.weight) for module in modules] == [True, True, False, False, False]
+    assert not is_matrix(torch.zeros(64))
+    with pytest.raises(ValueError, match=r"Muon: a parameter of shape \(64,\) is no matrix of at least 8 x 8; give it"):
+        Muon([nn.Parameter(torch.zeros(64))])
+
+
+def test_an_update_by_hand() -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(8, 4, 3, 3))
+    start, gradient = weight.detach().clone(), torch.randn_like(weight)
+    optimizer = Muon([weight], lr=0.1, momentum=0.9, weight_decay=0.5)
+    weight.grad = gradient.clone()
+    optimizer.step()
+    momentum = 0.1 * gradient
+    direction = (0.9 * momentum + 0.1 * gradient).flatten(1)
+    step = 0.1 * 0.2 * 6 * orthogonalise(direction[None])[0]  # sqrt(36) columns
+    torch.testing.assert_close(weight.detach(), 0.95 * start - step.view_as(start))
+
+
+def test_a_badly_scaled_map_is_learnt_in_steps_that_adamw_does_not_suffice_with() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.logspace(0, -2, 16)
+    inputs = torch.randn(512, 16, generator=generator) * scales  # directions that carry a ten-thousandth of the energy
+    truth = torch.randn(16, 16, generator=generator)
+
+    def error(optimizer: str) -> float:
+        weight = nn.Parameter(torch.zeros(16, 16))
+        one: torch.optim.Optimizer = (
+            Muon([weight], lr=0.05) if optimizer == "muon" else torch.optim.AdamW([weight], lr=0.05, weight_decay=0)
+        )
+        mixed = inputs @ torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(1)))[0]
+        target = inputs @ truth
+        for _ in range(300):
+            one.zero_grad()
+            loss = (mixed @ weight - target).square().mean()
+            loss.backward()
+            one.step()
+        return loss.item()
+
+    assert error("muon") < 0.5 * error("adamw")
+
+
+class Map(Objective):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 8))
+
+    def forward(self, batch: Tensor, *, step: int, rng: StepRandom) -> dict[str, Tensor]:
+        return {"loss": (self.net(batch) - batch.flip(1)).square().mean()}
+
+
+def trainer(run: Path, **changes: object) -> Trainer:
+    settings: dict[str, object] = dict(steps=8, batch_size=4, learning_rate=1e-2, optimizer="muon", save_every=3)
+    settings |= dict(precision="fp32", device="cpu", tensorboard=False, warmup=2, ema_every=1) | changes
+    data = torch.randn(20, 8, generator=torch.Generator().manual_seed(2))
+    return Trainer(Map(), data, lambda items, rng: torch.stack(items), TrainerConfig(**settings), run)  # type: ignore[arg-type]
+
+
+def test_a_run_with_muon_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, stopped = trainer(tmp_path / "whole"), trainer(tmp_path / "stopped")
+    whole.fit()
+    apply = TrainedObjective.apply
+
+    def stop(self: TrainedObjective, step: int) -> float:
+        if step == 4:
+            raise TrainingInterrupted("here")
+        return apply(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedObjective, "apply", stop)
+        with pytest.raises(TrainingInterrupted):
+            stopped.fit()
+    again = trainer(tmp_path / "stopped")
+    again.fit(resume=True)
+    for one, other in zip(whole.objective.parameters(), again.objective.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ValueError, match="made by another optimizer than 'adamw'; resume with its own"):
+        trainer(tmp_path / "stopped", optimizer="adamw", steps=20).fit(resume=True)
