@@ -1,4 +1,4 @@
-"""The command line: `ddmi recipes | train | sample | reconstruct | evaluate | report | fit | prepare`."""
+"""The command line: `ddmi recipes | train | sample | reconstruct | evaluate | report | fit | prepare | ...`."""
 
 from __future__ import annotations
 
@@ -264,6 +264,29 @@ class Prepare:
         return done, "scenes", f"srn-cars --data {self.out}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImportReference:
+    """Turn a checkpoint of the reference implementation into a model; no code in it is run."""
+
+    checkpoint: Positional[Path]
+    """model-*.pt (stage 1) or ldm-*.pt (stage 2)."""
+    config: Path
+    """The YAML file that it was trained with."""
+    out: Path
+    """Directory to write to; it may hold stage 1 of the same configuration, to which stage 2 is added."""
+    vae: Path | None = None
+    """Of stage 2: the checkpoint of stage 1, where that of stage 2 does not hold it."""
+    raw: bool = False
+    """Of stage 2: the weights of the last step instead of their moving average."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.reference.importing import import_reference
+
+        _no_more(rest)
+        import_reference(self.checkpoint, self.config, self.out, vae=self.vae, raw=self.raw, say=say)
+        say(f"wrote {self.out}: load it with `DDMI.from_pretrained`")
+
+
 COMMANDS: dict[str, type[Any]] = {
     "recipes": Recipes,
     "train": Train,
@@ -273,6 +296,7 @@ COMMANDS: dict[str, type[Any]] = {
     "report": Report,
     "fit": Fit,
     "prepare": Prepare,
+    "import-reference": ImportReference,
 }
 
 
@@ -319,7 +343,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(f"unknown command {argv[0]!r}; choose one of {', '.join(COMMANDS)}")
         print(f"usage: {PROGRAM} COMMAND ...\n")
         for name, command in COMMANDS.items():
-            print(f"  {name:12} {(command.__doc__ or '').splitlines()[0]}")
+            print(f"  {name:16} {(command.__doc__ or '').splitlines()[0]}")
         return 0
     return _guarded(lambda: _dispatch(argv[0], argv[1:]))
 

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 from ddmi import experiment as e
 from ddmi import networks as n
+from ddmi.reference.latent_config import RowUNetConfig
+from ddmi.reference.modalities import OccupancyModality
+from ddmi.reference.vae_config import ReferenceVAEConfig
 from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
@@ -44,6 +47,9 @@ NODES: dict[str, type] = {
     "perceptual/lpips": LPIPSConfig,
     "adversary/patch": PatchAdversaryConfig,
     "adversary/clip": ClipAdversaryConfig,
+    "vae/reference": ReferenceVAEConfig,
+    "denoiser/reference-row": RowUNetConfig,
+    "modality/reference-shape": OccupancyModality,
 }
 """A file names a node's type by these words; nothing is ever imported by a name from a file."""
 
@@ -52,12 +58,14 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses become objects with a 'type' from `NODES`, tuples become lists."""
+    """Dataclasses become objects with a 'type' from `NODES`, tuples become lists, dictionaries stay as they are."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         return {"type": _NAMES[type(value)], **fields}
     if isinstance(value, tuple | list):
         return [to_json(one) for one in value]
+    if isinstance(value, dict):
+        return {name: to_json(one) for name, one in value.items()}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
@@ -83,6 +91,10 @@ def _read(data: Any, wanted: Any, where: str) -> Any:
         if len(kinds) != len(data):
             raise ValueError(f"{where}: wanted {len(kinds)} values, got {data!r}")
         return tuple(_read(one, kind, f"{where}[{i}]") for i, (one, kind) in enumerate(zip(data, kinds, strict=True)))
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise ValueError(f"{where}: wanted an object, got {data!r}")
+        return data
     if dataclasses.is_dataclass(wanted):
         return _read_node(data, wanted, where)
     if wanted is float and isinstance(data, int) and not isinstance(data, bool):
@@ -100,7 +112,7 @@ def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
     choices = [a for a in arguments if a is not type(None)]
     if isinstance(data, dict):
         node: Any = NODES.get(str(data.get("type")))
-        if node in choices:
+        if any(_extends(node, choice) for choice in choices):
             return _read_node(data, node, where)
     errors = []
     for choice in choices:
@@ -116,16 +128,16 @@ def _read_node(data: Any, wanted: Any, where: str) -> Any:
         raise ValueError(f"{where}: wanted an object of type {_NAMES.get(wanted, wanted.__name__)!r}, got {data!r}")
     given = data.get("type", _NAMES.get(wanted))
     named: Any = NODES.get(str(given))
-    if named is not wanted:
+    if not _extends(named, wanted):
         raise ValueError(f"{where}: type {given!r} does not belong here, wanted {_NAMES[wanted]!r}")
-    hints = typing.get_type_hints(wanted)
-    names = {f.name for f in dataclasses.fields(wanted) if f.init}
+    hints = typing.get_type_hints(named)
+    names = {f.name for f in dataclasses.fields(named) if f.init}
     unknown = sorted(set(data) - names - {"type"})
     if unknown:
         raise ValueError(f"{where}: unknown field {unknown[0]!r} of {given!r}; it has {', '.join(sorted(names))}")
     required = {
         f.name
-        for f in dataclasses.fields(wanted)
+        for f in dataclasses.fields(named)
         if f.init and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
     missing = sorted(required - set(data))
@@ -133,6 +145,11 @@ def _read_node(data: Any, wanted: Any, where: str) -> Any:
         raise ValueError(f"{where}: field {missing[0]!r} of {given!r} is missing")
     values = {name: _read(data[name], hints[name], f"{where}: {name}") for name in names & set(data)}
     try:
-        return wanted(**values)
+        return named(**values)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _extends(node: Any, wanted: Any) -> bool:
+    """Whether a node may stand where `wanted` is asked for: it is that type, or a special case of it."""
+    return isinstance(node, type) and isinstance(wanted, type) and issubclass(node, wanted)

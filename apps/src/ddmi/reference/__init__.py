@@ -6,7 +6,7 @@ prefixes 'pointnet.', 'vaemodel.', 'mlp.' and 'diffusion.' (its first-stage imag
 'model').
 """
 
-from ddmi.reference.denoiser import denoiser, latent_diffusion, latent_diffusion_sources, load_latent_diffusion
+from ddmi.reference.denoiser import latent_diffusion, latent_diffusion_sources, load_latent_diffusion
 from ddmi.reference.image import ImageReadOut, image_sources, image_vae, load_image_vae
 from ddmi.reference.occupancy import (
     OCCUPANCY_EXTENT,
@@ -23,7 +23,6 @@ __all__ = [
     "RADIANCE_EXTENT",
     "ImageReadOut",
     "Source",
-    "denoiser",
     "image_sources",
     "image_vae",
     "latent_diffusion",

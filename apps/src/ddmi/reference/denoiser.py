@@ -1,4 +1,4 @@
-"""Latent diffusion on one plane, on equal planes stacked on channels, or on a row of planes: the ADM U-Net."""
+"""Weights of latent diffusion on one plane, on equal planes stacked on channels, or on a row: the ADM U-Net."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ddmi.reference.options import refuse_others, require
+from ddmi.reference.latent_config import diffusion_config, latent_shapes
 from ddmi.reference.sources import Rule, Source, load_sources, sources_by_rules
-from ddmi.reference.video_denoiser import RowUNet, row_shapes
-from ddmi_diffusion import LatentDiffusion, NoiseConfig, PlaneUNet
+from ddmi_diffusion import LatentDiffusion, LatentSpace, PlaneUNet
 
 DERIVED = (
     "alphas_cumprod",
@@ -32,54 +31,10 @@ DERIVED = (
 """Buffers that follow from the noise schedule."""
 
 
-def denoiser(unetconfig: Mapping[str, Any], plane_shapes: Sequence[tuple[int, int, int]]) -> PlaneUNet:
-    """The U-Net that a `unetconfig` describes, for equal planes (channels, rows, columns) stacked on channels.
-
-    With `size1`, `size2` and `size3` it describes one for the planes of a video in a row, whose shapes it names itself.
-
-    `attention_resolutions` are down-sampling factors there, as `attention_factors` are here.
-
-    Raises:
-        ValueError: an option is missing, or asks for what has no counterpart here.
-    """
-    names = ("model_channels", "num_res_blocks", "attention_resolutions", "num_head_channels", "channel_mult")
-    require(unetconfig, "unetconfig", names)
-    row = "size3" in unetconfig
-    plane_shapes = row_shapes(unetconfig) if row else plane_shapes
-    channels = plane_shapes[0][0] if row else sum(c for c, _, _ in plane_shapes)
-    refuse_others(
-        unetconfig,
-        "unetconfig",
-        dict(
-            in_channels=channels, out_channels=channels, conv_resample=True, dims=2, n_embed=None, num_classes=None,
-            resblock_updown=False, use_new_attention_order=False, use_spatial_transformer=False,
-        ),
-    )  # fmt: skip
-    if unetconfig["num_head_channels"] < 1:
-        raise ValueError(
-            f"unetconfig: num_head_channels={unetconfig['num_head_channels']} gives every level the same number of "
-            "heads there; here the channels of a head must be given"
-        )
-    return (RowUNet if row else PlaneUNet)(
-        plane_shapes,
-        width=unetconfig["model_channels"],
-        multipliers=tuple(unetconfig["channel_mult"]),
-        blocks=unetconfig["num_res_blocks"],
-        attention_factors=tuple(unetconfig["attention_resolutions"]),
-        head_channels=unetconfig["num_head_channels"],
-        dropout=float(unetconfig.get("dropout", 0)),
-        scale_shift=bool(unetconfig.get("use_scale_shift_norm", False)),
-    )
-
-
 def latent_diffusion(
     unetconfig: Mapping[str, Any], ddpmconfig: Mapping[str, Any], *, planes: int = 1
 ) -> LatentDiffusion:
-    """Denoiser, noise process and mixed prediction of a `unetconfig` and a `ddpmconfig`.
-
-    The network predicts eps whatever `parameterization` says: that names the quantity whose squared error is the
-    training loss, and sampling does not depend on it.  `sampling_timesteps` and `ddim_sampling_eta` (0) are the
-    sampler's: `sample(steps=..., sampler="ddim")`.
+    """Denoiser, noise process and mixed prediction of a `unetconfig` and a `ddpmconfig`, randomly initialised.
 
     Args:
         unetconfig, ddpmconfig: as under `model.params` of the reference implementation's files.
@@ -88,27 +43,9 @@ def latent_diffusion(
     Raises:
         ValueError: an option is missing, or asks for what has no counterpart here.
     """
-    require(ddpmconfig, "ddpmconfig", ("channels", "image_size"))
-    refuse_others(
-        ddpmconfig,
-        "ddpmconfig",
-        dict(beta_schedule="linear", clip_denoised=False, given_betas=None, learn_logvar=False, loss_type="l2"),
-    )
-    row = ddpmconfig.get("domain") == "video"
-    if row:
-        require(unetconfig, "unetconfig", ("size1", "size2", "size3"))
-    channels, size = int(ddpmconfig["channels"]), int(ddpmconfig["image_size"])
-    if planes < 1 or channels % planes:
-        raise ValueError(f"ddpmconfig: {channels} channels are not those of {planes} equal planes")
-    noise = NoiseConfig(
-        steps=int(ddpmconfig.get("timesteps", 1000)),
-        beta_start=float(ddpmconfig.get("linear_start", 0.0015)),
-        beta_end=float(ddpmconfig.get("linear_end", 0.0195)),
-    )
-    mixed = float(ddpmconfig.get("mixed_init", -6)) if ddpmconfig.get("mixed_prediction", True) else None
-    network = denoiser(unetconfig, ((channels // planes, size, size),) * planes)
-    cells = sum(rows * columns for _, rows, columns in network.plane_shapes)
-    return LatentDiffusion(network, noise, (channels, cells) if row else (channels, size, size), mixed=mixed)
+    config = diffusion_config(unetconfig, ddpmconfig)
+    shapes = latent_shapes(unetconfig, ddpmconfig, planes)
+    return config.build(shapes, LatentSpace.identity(shapes, config.packing).shape)
 
 
 _STAGE: list[Rule] = [
@@ -180,8 +117,15 @@ def latent_diffusion_sources(model: LatentDiffusion) -> dict[str, Source]:
     return sources
 
 
-def load_latent_diffusion(model: LatentDiffusion, state: Mapping[str, Tensor]) -> None:
+def load_latent_diffusion(
+    model: LatentDiffusion, state: Mapping[str, Tensor], order: Sequence[int] | None = None
+) -> None:
     """Copies the reference implementation's weights ('diffusion.*') into a `latent_diffusion`.
+
+    Args:
+        model: of `latent_diffusion`.
+        state: the reference implementation's tensors.
+        order: for each of our equal planes on channels, its position among theirs; None: the same.
 
     Raises:
         ValueError: lists what is missing, unexpected or of another shape, or says that the weights were trained with
@@ -198,3 +142,17 @@ def load_latent_diffusion(model: LatentDiffusion, state: Mapping[str, Tensor]) -
         )
     derived = [f"diffusion.{name}" for name in DERIVED]
     load_sources(model, state, sources, what="the latent diffusion", derived=derived)
+    if order is not None:
+        _reorder_planes(model, order)
+
+
+@torch.no_grad()
+def _reorder_planes(model: LatentDiffusion, order: Sequence[int]) -> None:
+    """Channels of the latent are those of the first layer's input, of the last layer and of the mixed prediction."""
+    network = model.denoiser
+    assert isinstance(network, PlaneUNet)
+    along = [(network.stem.weight, 1), (network.out.weight, 0), (network.out.bias, 0), (model.mixing, 0)]
+    for weight, dim in along:
+        if isinstance(weight, Tensor):  # there may be no mixed prediction
+            planes = weight.chunk(len(order), dim)
+            weight.copy_(torch.cat([planes[i] for i in order], dim))

@@ -15,16 +15,42 @@ from ddmi.reference.autoencoder import ProjectedDecoder, autoencoder_rules
 from ddmi.reference.options import refuse_others, require
 from ddmi.reference.sources import Rule, Source, load_sources, sources_by_rules
 from ddmi.reference.triplane import FIRST_STAGE, HALF, POINT_RULES, PointEncoder, triplane_autoencoder
-from ddmi_fields import PlaneLayout
+from ddmi_fields import BasisField, PlaneLayout
 from ddmi_modalities.extent import Extent
 from ddmi_modalities.nerf.read_out import RadianceField, fourier_encoding
-from ddmi_vae import D2CVAE
+from ddmi_vae import D2CVAE, Planes
 
 PLANE_HALF = 3.5
 """World coordinate at the border of the planes that are read out; those of the point network end at `HALF`."""
 
 RADIANCE_EXTENT = Extent.cube(PLANE_HALF)
 """The world box of the planes: models of `radiance_vae` take and give field coordinates of it."""
+
+
+TURNED = PlaneLayout("xyz", ("xz", "zy", "xy"), align_corners=True)
+"""Its planes xy, yz and xz in a world whose y is up: (x, y, z) of its own, z up, becomes (x, z, -y)."""
+
+
+def _in_its_world(vectors: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
+    x, y, z = vectors.unbind(-1)
+    return torch.stack((x, -z, y), dim=-1)
+
+
+class TurnedEncoder(PointEncoder):
+    """Takes points of a world whose y is up, with colours in [-1, 1]; its own are in [0, 1]."""
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> Planes:
+        (points,) = inputs
+        return super().forward((torch.cat((_in_its_world(points[..., :3]), (points[..., 3:] + 1) / 2), dim=-1),))
+
+
+class TurnedDecoder(ProjectedDecoder):
+    """Gives basis fields of `TURNED`: rows of the plane xy and columns of yz run the other way."""
+
+    def forward(self, latent: Planes) -> BasisField:
+        basis = super().forward(latent)
+        fields = tuple((xy.flip(2), yz.flip(3), xz) for xy, yz, xz in basis.fields)
+        return BasisField(TURNED, fields, basis.reduction)
 
 
 class AffineRadianceReadOut(RadianceField):
@@ -38,12 +64,22 @@ class AffineRadianceReadOut(RadianceField):
         layers: how many.
         skips: layers, counted from 0, that read the input again.
         octaves, view_octaves: of the encoding of world positions and of directions.
+        turned: coordinates and directions are those of a world whose y is up.
     """
 
     def __init__(
-        self, channels: int, *, width: int, layers: int, skips: Sequence[int], octaves: int, view_octaves: int
+        self,
+        channels: int,
+        *,
+        width: int,
+        layers: int,
+        skips: Sequence[int],
+        octaves: int,
+        view_octaves: int,
+        turned: bool = False,
     ) -> None:
         super().__init__()
+        self.turned = turned
         inputs = channels + 3 + 6 * octaves
         self.octaves, self.view_octaves, self.skips = octaves, view_octaves, tuple(skips)
         self.layers = nn.ModuleList(
@@ -56,6 +92,7 @@ class AffineRadianceReadOut(RadianceField):
 
     def _trunk(self, embeddings: list[Tensor], coords: Tensor) -> Tensor:
         (embedding,) = embeddings
+        coords = _in_its_world(coords) if self.turned else coords
         x = torch.cat((embedding, fourier_encoding(coords * PLANE_HALF, self.octaves)), dim=-1)
         h = x
         for i, layer in enumerate(self.layers):
@@ -67,6 +104,7 @@ class AffineRadianceReadOut(RadianceField):
     ) -> Float[Tensor, "batch query 4"]:
         """Colour in [0, 1], and density before its softplus, per unit of the world."""
         h = self._trunk(embeddings, coords)
+        directions = _in_its_world(directions) if self.turned else directions
         hidden = self.view(torch.cat((self.features(h), fourier_encoding(directions, self.view_octaves)), dim=-1))
         return torch.cat((torch.sigmoid(self.out(hidden)), self.sigma(h)), dim=-1)
 
@@ -87,14 +125,16 @@ class AffineRadianceReadOut(RadianceField):
         return torch.cat((values[..., :3], PLANE_HALF * F.softplus(values[..., 3:])), dim=-1)
 
 
-def radiance_vae(config: Mapping[str, Any], slots: Sequence[str] = FIRST_STAGE) -> D2CVAE:
+def radiance_vae(config: Mapping[str, Any], slots: Sequence[str] = FIRST_STAGE, *, turned: bool = False) -> D2CVAE:
     """The D2C-VAE that a configuration of the reference implementation describes, randomly initialised.
 
-    Points (x, y, z, and colour as it gives them) and coordinates are field coordinates of `RADIANCE_EXTENT`.
+    Points (x, y, z, and colour) and coordinates are field coordinates of `RADIANCE_EXTENT`.
 
     Args:
         config: with `pointnet`, `ddconfig`, `mlpconfig`, `embed_dim`, `multires` and `multires_views`.
         slots: the latent plane in each slot of the decoder, see `triplane_autoencoder`.
+        turned: y is up and colours are in [-1, 1], as `RadianceModality` has them; else z is up and they are in [0, 1],
+            as there.
 
     Raises:
         ValueError: an option is missing, or asks for what has no counterpart here.
@@ -110,9 +150,13 @@ def radiance_vae(config: Mapping[str, Any], slots: Sequence[str] = FIRST_STAGE) 
     sizes = dict(in_channels_xyz=channels + 3 + 6 * octaves, in_channels_dir=3 + 6 * view_octaves)
     refuse_others(mlp, "mlpconfig", sizes)
     read_out = AffineRadianceReadOut(
-        channels, width=mlp["W"], layers=mlp["D"], skips=mlp["skips"], octaves=octaves, view_octaves=view_octaves
-    )
-    return D2CVAE(PointEncoder(points, encoder, rescale=PLANE_HALF / HALF), decoder, read_out)
+        channels, width=mlp["W"], layers=mlp["D"], skips=mlp["skips"], octaves=octaves, view_octaves=view_octaves,
+        turned=turned,
+    )  # fmt: skip
+    if turned:
+        decoder = TurnedDecoder(decoder.body, dd["z_channels"], int(config["embed_dim"]), decoder.order)
+    kind = TurnedEncoder if turned else PointEncoder
+    return D2CVAE(kind(points, encoder, rescale=PLANE_HALF / HALF), decoder, read_out)
 
 
 _RULES: list[Rule] = [

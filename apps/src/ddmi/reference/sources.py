@@ -42,8 +42,9 @@ def sources_by_rules(model: nn.Module, rules: Sequence[Rule]) -> dict[str, Sourc
     return sources
 
 
-def _listed(names: Sequence[str], shown: int = 8) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+def _listed(names: Sequence[str], shown: int = 10) -> str:
+    more = f" and {len(names) - shown} more, {len(names)} in all" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _sides(shape: Sequence[int]) -> list[int]:
