@@ -15,6 +15,7 @@ from ddmi_fields import ImplicitFunction
 from ddmi_vae import D2CVAE, Posterior, SpectralRegulariser, VAEObjective, convolution_matrices, laplace_nll
 
 from .golden import FORWARD, GRADIENT, POWER_ITERATION, Golden, assert_close, read_golden
+from .no_noise import NoNoise
 
 TINY: dict[str, Any] = {
     "ddconfig": {
@@ -75,26 +76,6 @@ def test_image(function: ImplicitFunction, golden: Golden, name: str, size: int)
     assert_close(function.grid((size, size)), golden[f"out.image_{name}"])
     values = function(points(golden[f"in.coords_{name}"]), golden[f"in.scale_{name}"])
     assert_close(as_image(values, size), golden[f"out.image_{name}"])
-
-
-class NoNoise:
-    """Draws zeros, so that a posterior sample is its mean."""
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape)
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape)
-
-    def integers(self, high: int, *shape: int) -> Tensor:
-        return torch.zeros(*shape, dtype=torch.int64)
-
-    @property
-    def shared(self) -> torch.Generator:
-        return torch.Generator()
-
-    def shared_choice(self, weights: list[float]) -> int:
-        return 0
 
 
 def test_losses_and_gradients(vae: D2CVAE, golden: Golden) -> None:

@@ -27,6 +27,7 @@ from ddmi_modalities.shape.extraction import dense_surface
 from ddmi_vae import D2CVAE, Posterior, VAEObjective, bernoulli_nll
 
 from .golden import FORWARD, GRADIENT, Golden, assert_close, read_golden
+from .no_noise import NoNoise
 
 TINY: dict[str, Any] = {
     "pointnet": {
@@ -119,26 +120,6 @@ def test_logits(functions: dict[str, ImplicitFunction], golden: Golden, order: s
 def test_the_orders_differ(golden: Golden) -> None:
     one, other = (golden[f"out.logits.{order}"] for order in SLOTS)
     assert (one - other).abs().max() > 100 * FORWARD * one.abs().max()
-
-
-class NoNoise:
-    """Draws zeros, so that a posterior sample is its mean."""
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape)
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape)
-
-    def integers(self, high: int, *shape: int) -> Tensor:
-        return torch.zeros(*shape, dtype=torch.int64)
-
-    @property
-    def shared(self) -> torch.Generator:
-        return torch.Generator()
-
-    def shared_choice(self, weights: list[float]) -> int:
-        return 0
 
 
 def test_losses_and_gradients(vaes: dict[str, D2CVAE], golden: Golden) -> None:

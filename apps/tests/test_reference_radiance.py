@@ -16,7 +16,7 @@ from ddmi_modalities.nerf.volume import Rendered, composite
 from ddmi_vae import D2CVAE, Posterior, VAEObjective, laplace_nll
 
 from .golden import GRADIENT, Golden, assert_close, read_golden
-from .test_reference_occupancy import NoNoise
+from .no_noise import NoNoise
 
 PLANES = ("xy", "yz", "xz")
 

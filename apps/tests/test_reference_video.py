@@ -15,6 +15,7 @@ from ddmi_fields import ImplicitFunction
 from ddmi_vae import D2CVAE, Posterior, VAEObjective, laplace_nll
 
 from .golden import FORWARD, GRADIENT, Golden, assert_close, read_golden
+from .no_noise import NoNoise
 
 TINY: dict[str, Any] = {
     "ddconfig": {
@@ -95,26 +96,6 @@ def test_read_out(function: ImplicitFunction, golden: Golden) -> None:
 def test_another_scale_of_attention_would_show(golden: Golden) -> None:
     one, other = golden["out.video"], golden["alt.video"]
     assert (one - other).abs().max() > 100 * FORWARD * one.abs().max()
-
-
-class NoNoise:
-    """Draws zeros, so that a posterior sample is its mean."""
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape)
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape)
-
-    def integers(self, high: int, *shape: int) -> Tensor:
-        return torch.zeros(*shape, dtype=torch.int64)
-
-    @property
-    def shared(self) -> torch.Generator:
-        return torch.Generator()
-
-    def shared_choice(self, weights: list[float]) -> int:
-        return 0
 
 
 def test_losses_and_gradients(vae: D2CVAE, golden: Golden) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_diffusion import Conditioning, PlaneUNet
-from ddmi_diffusion.latent_space import PlaneShape, split_planes
-from ddmi_diffusion.unet import timestep_embedding
+from ddmi_diffusion.latent_space import PlaneShape
+from ddmi_diffusion.unet import Part
 from ddmi_vae.blocks import PlaneMixing
 
 HEADS = 16
@@ -42,41 +39,15 @@ class RowUNet(PlaneUNet):
         self.down_mixes, self.up_mixes = (nn.ModuleList(_mixing(width) for width in widths) for widths in (down, up))
         self.middle_mix = _mixing(coarsest)
 
-    def forward(
-        self, z: Float[Tensor, "batch *packed"], t: Float[Tensor, " batch"], cond: Conditioning | None = None
-    ) -> Float[Tensor, "batch *packed"]:
-        if cond is not None:
-            raise ValueError("RowUNet: got a condition, but was built without one")
-        time = self.time(timestep_embedding(t, self.width).to(self.stem.weight.dtype))
-        planes = [self.stem(plane) for plane in split_planes(z, self.plane_shapes, self.packing)]
-        skips, mixes = [planes], iter(self.down_mixes)
+    def apply_stage(
+        self, stage: nn.Module, planes: list[Tensor], time: Tensor, cond: Conditioning | None
+    ) -> list[Tensor]:
+        return [stage([plane], time, cond)[0] for plane in planes]
 
-        def each(stage: nn.Module, planes: list[Tensor]) -> list[Tensor]:
-            return [stage([plane], time, None)[0] for plane in planes]
-
-        for level, stages in enumerate(self.down):
-            assert isinstance(stages, nn.ModuleList)
-            for stage in stages:
-                planes = next(mixes)(each(stage, planes))
-                skips.append(planes)
-            if level < len(self.downsamples):
-                planes = next(mixes)([self.downsamples[level](plane) for plane in planes])
-                skips.append(planes)
-        planes = self.middle_mix(each(self.middle2, each(self.middle1, planes)))
-        mixes = iter(self.up_mixes)
-        for level, stages in enumerate(self.up):
-            assert isinstance(stages, nn.ModuleList)
-            for number, stage in enumerate(stages):
-                skip = skips.pop()
-                planes = each(stage, [torch.cat(pair, dim=1) for pair in zip(planes, skip, strict=True)])
-                if number + 1 == len(stages) and level < len(self.upsamples):
-                    planes = [
-                        self.upsamples[level](F.interpolate(plane, size=to.shape[2:], mode="nearest"))
-                        for plane, to in zip(planes, skips[-1], strict=True)
-                    ]
-                planes = next(mixes)(planes)
-        planes = [self.out(F.silu(self.norm(plane))) for plane in planes]
-        return torch.cat([plane.flatten(2) for plane in planes], dim=2)
+    def join(self, planes: list[Tensor], part: Part, skips: int) -> list[Tensor]:
+        if part == "middle":
+            return self.middle_mix(planes)
+        return self.down_mixes[skips - 1](planes) if part == "down" else self.up_mixes[-1 - skips](planes)
 
 
 def _mixing(width: int) -> PlaneMixing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from ddmi_diffusion.conditioning import Conditioning
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
 
 Planes = list[Tensor]
+Part = Literal["down", "middle", "up"]
 
 
 def timestep_embedding(t: Float[Tensor, " batch"], width: int) -> Float[Tensor, "batch width"]:
@@ -202,23 +204,38 @@ class PlaneUNet(nn.Module):
         skips = [planes]
         for level, stages in enumerate(self.down):
             assert isinstance(stages, nn.ModuleList)
-            for one in stages:
-                planes = one(planes, time, cond)
+            for stage in stages:
+                planes = self.join(self.apply_stage(stage, planes, time, cond), "down", len(skips))
                 skips.append(planes)
             if level < len(self.downsamples):
-                planes = [self.downsamples[level](plane) for plane in planes]
+                planes = self.join([self.downsamples[level](plane) for plane in planes], "down", len(skips))
                 skips.append(planes)
-        planes = self.middle2(self.middle1(planes, time, cond), time, cond)
+        for stage in (self.middle1, self.middle2):
+            planes = self.apply_stage(stage, planes, time, cond)
+        planes = self.join(planes, "middle", len(skips))
         for level, stages in enumerate(self.up):
             assert isinstance(stages, nn.ModuleList)
-            for one in stages:
+            for stage in stages:
                 skip = skips.pop()
-                planes = one([torch.cat(pair, dim=1) for pair in zip(planes, skip, strict=True)], time, cond)
-            if level < len(self.upsamples):
-                # To the sides of the skip, so that odd sides come back as they were.
-                planes = [
-                    self.upsamples[level](F.interpolate(plane, size=to.shape[2:], mode="nearest"))
-                    for plane, to in zip(planes, skips[-1], strict=True)
-                ]
+                both = [torch.cat(pair, dim=1) for pair in zip(planes, skip, strict=True)]
+                planes = self.apply_stage(stage, both, time, cond)
+                if stage is stages[-1] and level < len(self.upsamples):
+                    # To the sides of the skip, so that odd sides come back as they were.
+                    planes = [
+                        self.upsamples[level](F.interpolate(plane, size=to.shape[2:], mode="nearest"))
+                        for plane, to in zip(planes, skips[-1], strict=True)
+                    ]
+                planes = self.join(planes, "up", len(skips))
         planes = [self.out(F.silu(self.norm(plane))) for plane in planes]
         return planes[0] if self.packing == "grid" else torch.cat([plane.flatten(2) for plane in planes], dim=2)
+
+    def apply_stage(self, stage: nn.Module, planes: Planes, time: Tensor, cond: Conditioning | None) -> Planes:
+        """One stage on all planes; a subclass may let it see less of them at once."""
+        return stage(planes, time, cond)
+
+    def join(self, planes: Planes, part: Part, skips: int) -> Planes:
+        """After every block: a stage, with the up-sampling that follows it, a down-sampling, or the whole middle.
+
+        Nothing here; for subclasses.  `skips` are kept: 1 at the first block down, 0 at the last one up.
+        """
+        return planes
