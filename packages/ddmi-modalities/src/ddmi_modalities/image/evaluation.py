@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
-from ddmi_fields import ImplicitFunction
 from ddmi_modalities.image.features import FeatureNetwork, extract
-from ddmi_modalities.image.frechet import frechet_distance
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.metrics import SSIM_WINDOW, bicubic, psnr, ssim
 from ddmi_modalities.image.modality import ImageModality
+from ddmi_modalities.image.set_distances import distances_to_held_out, spread
 from ddmi_modalities.image.view import ImageView
 from ddmi_modalities.modality import FunctionSource
 
 RATIOS = (0.5, 1, 2, 4, 8)
 """Sizes at which reconstructions are compared, as multiples of what the encoder sees."""
 CHUNK = 50
-
-
-def spread(length: int, count: int) -> list[int]:
-    """`count` indices spread evenly over `length` items: the same for every model."""
-    count = min(count, length)
-    return [i * length // count for i in range(count)]
 
 
 def evaluate_images(
@@ -46,32 +39,22 @@ def evaluate_images(
     """
     held_out, training = modality.dataset("test"), modality.dataset("train")
     result = reconstruction_quality(modality, model, [held_out[i] for i in spread(len(held_out), pairs)], note)
-    count = min(count, len(held_out), len(training))
-    real = [held_out[i] for i in spread(len(held_out), count)]
+    result |= {"count/pairs": min(pairs, len(held_out)), "size/frechet": modality.size}
     view = ImageView(resolution=modality.size)
-    result |= {"count/pairs": min(pairs, len(held_out)), "count/frechet": count, "size/frechet": modality.size}
-
-    def functions(make: Callable[[int, int], ImplicitFunction]) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
-        for start in range(0, count, CHUNK):
-            yield modality.render(make(start, min(CHUNK, count - start)), view).images
-
-    def images(items: Sequence[ImageItem]) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
-        for start in range(0, len(items), CHUNK):
-            yield modality.truth(items[start : start + CHUNK], view).images
-
-    sides: dict[str, Callable[[], Iterator[Tensor]]] = {
-        "real": lambda: images([training[i] for i in spread(len(training), count)]),
-        "reconstructions": lambda: functions(lambda s, n: model.reconstruct(modality.inputs(real[s : s + n]))),
-    }
-    if model.can_sample:
-        sides["samples"] = lambda: functions(lambda s, n: model.sample(n, seed=seed, start=s))
-        sides["prior"] = lambda: functions(lambda s, n: model.prior(n, seed=seed, start=s))
-    note(f"features of {count} held-out images ({network.name})")
-    reference = extract(network, images(real))
-    for name, side in sides.items():
-        note(f"features of {count} images: {name}")
-        result[f"fd/{name}"] = frechet_distance(extract(network, side()), reference)
-    return result
+    return result | distances_to_held_out(
+        model,
+        held_out,
+        training,
+        count,
+        inputs=modality.inputs,
+        truth=lambda items: modality.truth(items, view).images,
+        render=lambda functions: modality.render(functions, view).images,
+        features=partial(extract, network),
+        chunk=CHUNK,
+        seed=seed,
+        what=f"images ({network.name})",
+        note=note,
+    )
 
 
 @torch.no_grad()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from ddmi_modalities.image.evaluation import spread
 from ddmi_modalities.image.metrics import bicubic
 from ddmi_modalities.image.modality import ImageModality
+from ddmi_modalities.image.set_distances import spread
 from ddmi_modalities.image.view import ImageView, zoom_views
 from ddmi_modalities.image.zoom import zoom_strip
 from ddmi_modalities.modality import FunctionSource

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
-from ddmi_modalities.image.evaluation import spread
 from ddmi_modalities.image.features import EfficientNetLite0Features, FeatureNetwork, InceptionFeatures, extract
 from ddmi_modalities.image.frechet import frechet_distance
 from ddmi_modalities.image.metrics import bicubic, psnr, ssim
+from ddmi_modalities.image.set_distances import distances_to_held_out, spread
 from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.nerf.cameras import Cameras
 from ddmi_modalities.nerf.modality import RadianceEvaluation, RadianceModality
 from ddmi_modalities.nerf.rendering import render_views
 from ddmi_modalities.nerf.scenes import SceneItem, Views
@@ -24,6 +26,8 @@ from ddmi_modalities.nerf.view import RadianceView
 MEAN_OF = 100
 """Training scenes of the mean image."""
 CHUNK = 10
+SAME_POSE = 1e-3
+"""How far entries of two scenes' camera matrices may be apart where they are one: text files have few digits."""
 
 
 def evaluate_scenes(
@@ -65,7 +69,7 @@ def view_quality(
         (function,) = model.reconstruct(modality.inputs([item]))
         given, unseen = item.views("given", modality.size), item.views("held_out", modality.size)
         true = _images(unseen)
-        made = _render(modality, function, unseen)
+        made = _render(modality, function, unseen.cameras)
         row = {
             "psnr/unseen_views": psnr(made, true).mean().item(),
             "ssim/unseen_views": ssim(made, true).mean().item(),
@@ -80,7 +84,7 @@ def view_quality(
             large = None
         if large is not None:
             true = _images(large)
-            row["psnr/2x"] = psnr(_render(modality, function, large), true).mean().item()
+            row["psnr/2x"] = psnr(_render(modality, function, large.cameras), true).mean().item()
             enlarged = bicubic(made, (2 * modality.size, 2 * modality.size))
             row["psnr_bicubic/2x"] = psnr(enlarged, true).mean().item()
         rows.append(row)
@@ -98,39 +102,57 @@ def set_distances(
 ) -> dict[str, float]:
     """Frechet and kernel distances of pictures from fixed poses, all to the same held-out scenes (SSDNeRF's protocol).
 
-    `X` is "samples", "prior" (see `FunctionSource`), "reconstructions" and "real" (training scenes).  Where the data
-    are photographs, their own views stand for pictures from the poses.
+    `X` is "samples", "prior" (see `FunctionSource`), "reconstructions" and "real" (training scenes).  See
+    `fixed_poses`; where the data are photographs, their own views stand for pictures from the poses.
     """
     weights = settings.weights
     network: FeatureNetwork = InceptionFeatures(weights) if weights is not None else EfficientNetLite0Features()
-    count = min(settings.count, len(held_out), len(training))
-    view = RadianceView(views=settings.poses, resolution=modality.size)
-    real = [held_out[i] for i in spread(len(held_out), count)]
+    poses, shared = fixed_poses(modality, held_out, settings.poses)
+    note(f"poses: {len(poses)} " + ("that the test scenes share" if shared else "on a circle"))
 
-    def functions(make: Callable[[int, int], ImplicitFunction]) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
-        for start in range(0, count, CHUNK):
-            yield modality.render(make(start, min(CHUNK, count - start)), view).pictures.flatten(0, 1)
+    def truth(items: Sequence[SceneItem]) -> Tensor:
+        return torch.cat([_from_poses(modality, item, poses) for item in items])
 
-    def scenes(items: Sequence[SceneItem]) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
-        for item in items:
-            yield _from_poses(modality, item, view)
+    def render(functions: ImplicitFunction) -> Tensor:
+        return torch.cat([_render(modality, function, poses) for function in functions])
 
-    sides: dict[str, Callable[[], Iterator[Tensor]]] = {
-        "real": lambda: scenes([training[i] for i in spread(len(training), count)]),
-        "reconstructions": lambda: functions(lambda s, n: model.reconstruct(modality.inputs(real[s : s + n]))),
-    }
-    if model.can_sample:
-        sides["samples"] = lambda: functions(lambda s, n: model.sample(n, seed=seed, start=s))
-        sides["prior"] = lambda: functions(lambda s, n: model.prior(n, seed=seed, start=s))
-    note(f"features of {count} held-out scenes ({network.name})")
-    reference = extract(network, scenes(real))
-    result = {"count/frechet": float(count), "poses/frechet": float(view.views)}
-    for name, side in sides.items():
-        note(f"features of {count} scenes: {name}")
-        features = extract(network, side())
-        result[f"fd/{name}"] = frechet_distance(features, reference)
-        result[f"kd/{name}"] = kernel_distance(features, reference)
-    return result
+    seen_from = ("poses/frechet", "poses/of_test_scenes") if shared else ("poses/frechet",)
+    return dict.fromkeys(seen_from, float(len(poses))) | distances_to_held_out(
+        model,
+        held_out,
+        training,
+        settings.count,
+        inputs=modality.inputs,
+        truth=truth,
+        render=render,
+        features=partial(extract, network),
+        chunk=CHUNK,
+        seed=seed,
+        what=f"scenes ({network.name})",
+        distances={"fd": frechet_distance, "kd": kernel_distance},
+        note=note,
+    )
+
+
+def fixed_poses(modality: RadianceModality, held_out: DataSet[SceneItem], count: int) -> tuple[Cameras, bool]:
+    """`count` cameras from which all scenes are seen, and whether they are the test scenes' own.
+
+    They are where the test scenes are photographs, all from the same poses and at least as many (SRN Cars: 251 on a
+    spiral): those of the first scene in their order, evenly picked where there are more.  Otherwise a circle.
+    """
+    circle = RadianceView(views=count, resolution=modality.size).cameras(modality.half)
+    first, last = held_out[0], held_out[len(held_out) - 1]
+    try:
+        first.pictures(circle[:1])
+    except ValueError:  # photographs
+        own, other = (item.views("all", modality.size).cameras for item in (first, last))
+        if (
+            len(own) >= count
+            and own.to_world.shape == other.to_world.shape
+            and np.allclose(own.to_world, other.to_world, atol=SAME_POSE)
+        ):
+            return own[np.array(spread(len(own), count))], True
+    return circle, False
 
 
 def kernel_distance(features_a: Tensor, features_b: Tensor) -> float:
@@ -159,17 +181,16 @@ def _images(views: Views) -> UInt8[Tensor, "view 3 rows columns"]:
     return torch.from_numpy(np.array(views.images)).permute(0, 3, 1, 2).contiguous()
 
 
-def _render(modality: RadianceModality, function: ImplicitFunction, views: Views) -> UInt8[Tensor, "view 3 rows cols"]:
-    background = torch.tensor(modality.background)
-    return render_views(function, views.cameras, modality.extent, background=background).colour
+def _render(modality: RadianceModality, function: ImplicitFunction, cameras: Cameras) -> UInt8[Tensor, "_ 3 rows cols"]:
+    return render_views(function, cameras, modality.extent, background=torch.tensor(modality.background)).colour
 
 
-def _from_poses(modality: RadianceModality, item: SceneItem, view: RadianceView) -> UInt8[Tensor, "_ 3 rows columns"]:
+def _from_poses(modality: RadianceModality, item: SceneItem, poses: Cameras) -> UInt8[Tensor, "_ 3 rows columns"]:
     try:
-        return modality.truth([item], view).pictures[0]
+        return torch.from_numpy(item.pictures(poses))
     except ValueError:
         views = item.views("all", modality.size)
-        return _images(views[np.array(spread(len(views), view.views))])
+        return _images(views[np.array(spread(len(views), len(poses)))])
 
 
 def _mean_image(training: DataSet[SceneItem], size: int) -> UInt8[Tensor, "1 3 rows columns"]:

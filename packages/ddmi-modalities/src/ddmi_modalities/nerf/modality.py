@@ -47,7 +47,8 @@ class RadianceEvaluation:
     count: int = 100
     """Scenes a side of Frechet and kernel distances."""
     poses: int = 4
-    """Fixed cameras from which each of them is seen (SSDNeRF: 251)."""
+    """Fixed cameras from which each of them is seen: those of the test scenes where these are photographs from the same
+    poses and enough of them (SRN Cars: --count 704 --poses 251, SSDNeRF's protocol), otherwise on a circle."""
     weights: Path | None = None
     """Weights of Inception, for the usual FID and KID; without them, features of EfficientNet-Lite0."""
     lpips_weights: Path | None = None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
-from ddmi_modalities.image.evaluation import spread
 from ddmi_modalities.image.frechet import frechet_distance
 from ddmi_modalities.image.metrics import SSIM_WINDOW, psnr, ssim
+from ddmi_modalities.image.set_distances import distances_to_held_out, spread
 from ddmi_modalities.modality import DataSet, FunctionSource
 from ddmi_modalities.video.evaluation_settings import VideoEvaluation
-from ddmi_modalities.video.features import ClipFeatureNetwork, FrameAndMotionFeatures, extract
+from ddmi_modalities.video.features import FrameAndMotionFeatures, extract
 from ddmi_modalities.video.fvd import FRAMES, I3DFeatures
 from ddmi_modalities.video.items import ClipItem
 from ddmi_modalities.video.modality import VideoModality
@@ -50,7 +51,21 @@ def evaluate_videos(
     count = min(settings.count, len(held_out), len(training))
     result |= {"count/pairs": len(items), "count/frechet": count, "size/frechet": modality.size}
     if count >= 2:  # a covariance needs two
-        result |= _distances(modality, model, FrameAndMotionFeatures(), held_out, training, count, seed, note)
+        network, view = FrameAndMotionFeatures(), VideoView(resolution=modality.size)
+        result |= distances_to_held_out(
+            model,
+            held_out,
+            training,
+            count,
+            inputs=modality.inputs,
+            truth=lambda items: modality.truth(items, view).clips,
+            render=lambda functions: modality.render(functions, view).clips,
+            features=partial(extract, network),
+            chunk=CHUNK,
+            seed=seed,
+            what=f"clips ({network.name})",
+            note=note,
+        )
     if settings.weights is not None:
         result |= fvd(modality, model, settings, seed, note)
     return result
@@ -138,43 +153,6 @@ def fvd(
     note(f"features of {count} clips a side ({network.name})")
     reference = extract(network, (modality.truth(group, view).clips for group in _groups(chosen)))
     return {"fvd": frechet_distance(extract(network, made()), reference), "count/fvd": count}
-
-
-def _distances(
-    modality: VideoModality,
-    model: FunctionSource,
-    network: ClipFeatureNetwork,
-    held_out: DataSet[ClipItem],
-    training: DataSet[ClipItem],
-    count: int,
-    seed: int,
-    note: Note,
-) -> dict[str, float]:
-    real = [held_out[i] for i in spread(len(held_out), count)]
-    view = VideoView(resolution=modality.size)
-
-    def clips(items: Sequence[ClipItem]) -> Iterator[Tensor]:
-        for group in _groups(items):
-            yield modality.truth(group, view).clips
-
-    def functions(make: Callable[[int, int], ImplicitFunction]) -> Iterator[Tensor]:
-        for start in range(0, count, CHUNK):
-            yield modality.render(make(start, min(CHUNK, count - start)), view).clips
-
-    sides: dict[str, Callable[[], Iterator[Tensor]]] = {
-        "real": lambda: clips([training[i] for i in spread(len(training), count)]),
-        "reconstructions": lambda: functions(lambda s, n: model.reconstruct(modality.inputs(real[s : s + n]))),
-    }
-    if model.can_sample:
-        sides["samples"] = lambda: functions(lambda s, n: model.sample(n, seed=seed, start=s))
-        sides["prior"] = lambda: functions(lambda s, n: model.prior(n, seed=seed, start=s))
-    note(f"features of {count} held-out clips ({network.name})")
-    reference = extract(network, clips(real))
-    result = {}
-    for name, side in sides.items():
-        note(f"features of {count} clips: {name}")
-        result[f"fd/{name}"] = frechet_distance(extract(network, side()), reference)
-    return result
 
 
 def _groups(items: Sequence[ClipItem]) -> Iterator[Sequence[ClipItem]]:
