@@ -1,6 +1,8 @@
 """Views of a trained radiance field with and without skipping what is empty or hidden: time, read-outs and equality.
 
 python benchmarks/culling.py --run runs/nerf
+
+On CUDA, with nerfacc's extension, what is skipped is skipped by its packed functions, timed beside torch's culling.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import json
 import math
 import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 
 from ddmi import DDMI
 from ddmi.allocator import keep_freed_pages
-from ddmi_modalities.nerf import RadianceView
+from ddmi_modalities.nerf import RadianceView, packed
 from ddmi_modalities.nerf.rendering import Pictures, render_views
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,10 +33,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "culling.json")
     arguments = parser.parse_args()
     keep_freed_pages()
-    model = DDMI.from_pretrained(arguments.run)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = DDMI.from_pretrained(arguments.run, device=device)
     modality = model.experiment.modality
     held_out = modality.dataset("test")
-    functions = model.reconstruct(modality.inputs([held_out[i] for i in range(arguments.count)]))
+    inputs = modality.inputs([held_out[i] for i in range(arguments.count)])
+    functions = model.reconstruct(tuple(part.to(device) for part in inputs))
     cameras = RadianceView(views=1, resolution=arguments.resolution).cameras(modality.half)
 
     def timed(function: object, cull: bool) -> tuple[Pictures, float]:
@@ -41,16 +46,23 @@ def main() -> None:
         seen = render_views(function, cameras, modality.extent, samples=arguments.samples, cull=cull)  # type: ignore[arg-type]
         return seen, time.perf_counter() - start
 
-    timed(functions[0], cull=True)  # warm-up
+    for cull in (True, False):  # warm-up
+        timed(functions[0], cull=cull)
     rows = []
     for function in functions:
         culled, fast = timed(function, cull=True)
         plain, slow = timed(function, cull=False)
         error = (culled.colour.double() - plain.colour.double()).square().mean().item() / 255**2
-        rows.append({"speed_up": slow / fast, "psnr": 10 * math.log10(1 / max(error, 1e-10))})
+        row = {"speed_up": slow / fast, "psnr": 10 * math.log10(1 / max(error, 1e-10))}
+        if packed.available(device):
+            with mock.patch.object(packed, "available", return_value=False):
+                row["speed_up_without_packing"] = slow / timed(function, cull=True)[1]
+        rows.append(row)
     result = {
         "command": "python benchmarks/culling.py --run RUN",
         "threads": torch.get_num_threads(),
+        "device": device.type,
+        "packed": packed.available(device),
         "resolution": arguments.resolution,
         "samples": arguments.samples,
         "views": rows,

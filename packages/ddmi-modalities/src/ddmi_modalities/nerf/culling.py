@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
+from ddmi_modalities.nerf import packed
 from ddmi_modalities.nerf.read_out import density_of
 from ddmi_modalities.nerf.volume import (
     Rendered,
@@ -70,16 +71,19 @@ def render_pixels(
     """Any number of rays through one function, in chunks; the result has a batch of 1.
 
     With `occupied`, the same samples are taken, but those in empty cells and those behind what is opaque are not read
-    out.  Without it all are.
+    out (on CUDA, with nerfacc's extension, those in empty cells).  Without it all are.
     """
-    white = origins.new_ones(3) if background is None else background.to(origins)
     parts = []
     for start in range(0, max(len(origins), 1), CHUNK):
         rays = origins[None, start : start + CHUNK], directions[None, start : start + CHUNK]
         if occupied is None:
-            parts.append(render_rays(function, *rays, samples=samples, background=white))
+            parts.append(render_rays(function, *rays, samples=samples, background=background))
+        elif packed.available(origins.device):
+            parts.append(
+                packed.render_packed(function, *rays, samples=samples, cells=occupied.cells, background=background)
+            )
         else:
-            parts.append(_culled(function, *rays, samples, occupied, white))
+            parts.append(_culled(function, *rays, samples, occupied, background))
     return Rendered(
         torch.cat([part.colour for part in parts], dim=1),
         torch.cat([part.opacity for part in parts], dim=1),
@@ -93,7 +97,7 @@ def _culled(
     directions: Tensor,
     samples: int,
     occupied: OccupiedCells,
-    background: Tensor,
+    background: Tensor | None,
 ) -> Rendered:
     near, far = box_interval(origins, directions)
     edges, at = sample_edges(near, far, samples)

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
@@ -37,12 +37,16 @@ def box_interval(origins: Rays, directions: Rays) -> tuple[PerRay, PerRay]:
 
     What lies behind the origin does not count.
     """
-    # a direction parallel to a face gets a slope that is huge and not infinite: 0 * inf would be NaN
-    slope = 1 / torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
+    slope = 1 / slanted(directions)
     a, b = (-1 - origins) * slope, (1 - origins) * slope
     near = torch.minimum(a, b).amax(-1, keepdim=True).clamp(min=0)
     far = torch.maximum(a, b).amin(-1, keepdim=True)
     return near, torch.maximum(far, near)
+
+
+def slanted(directions: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
+    """Parallel to no face of the cube, so that their slopes are huge and not infinite: 0 * inf would be NaN."""
+    return torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
 
 
 def sample_edges(
@@ -81,7 +85,7 @@ def composite(
     density: Float[Tensor, "batch ray sample"],
     edges: Float[Tensor, "batch ray edge"],
     at: Float[Tensor, "batch ray sample"],
-    background: Float[Tensor, "3"],
+    background: Float[Tensor, "3"] | None,
 ) -> Rendered:
     """`C = sum_i T_i (1 - exp(-sigma_i delta_i)) c_i + T_end background` (NeRF eq. 3), without the batch's rays mixing.
 
@@ -94,13 +98,28 @@ def composite(
     return accumulate(weights, colours, at, background)
 
 
-def accumulate(weights: Tensor, colours: Tensor, at: Tensor, background: Tensor) -> Rendered:
-    """Sums over the samples of each ray, by the light that reaches the eye from each."""
-    opacity = accumulate_along_rays(weights, None)
-    colour = accumulate_along_rays(weights, colours) + (1 - opacity) * background
-    mean = accumulate_along_rays(weights, at[..., None]) / opacity.clamp(min=1e-6)
+def accumulate(
+    weights: Float[Tensor, "*samples"],
+    colours: Float[Tensor, "*samples 3"],
+    at: Float[Tensor, "*samples"],
+    background: Float[Tensor, "3"] | None,
+    ray: Int64[Tensor, " n"] | None = None,
+    rays: int | None = None,
+) -> Rendered:
+    """Sums over the samples of each ray, by the light that reaches the eye from each; a `background` of None is white.
+
+    Samples are (batch, ray, sample), or those of all `rays` in one row, of which `ray` says whose they are.
+    """
+
+    def total(values: Tensor | None) -> Tensor:
+        summed = accumulate_along_rays(weights, values, ray, rays)
+        return summed if ray is None else summed[None]
+
+    opacity = total(None)
+    behind = opacity.new_ones(3) if background is None else background.to(opacity)
+    mean = total(at[..., None]) / opacity.clamp(min=1e-6)
     depth = torch.where(opacity > 1e-3, mean, torch.full_like(mean, torch.inf))
-    return Rendered(colour, opacity, depth)
+    return Rendered(total(colours) + (1 - opacity) * behind, opacity, depth)
 
 
 def render_rays(
@@ -132,8 +151,7 @@ def render_rays(
             edges = refine_edges(edges, weights, importance)
             at = (edges[..., :-1] + edges[..., 1:]) / 2
     colours, density = read_samples(function, origins, directions, at)
-    white = origins.new_ones(3)
-    return composite(colours, density, edges, at, white if background is None else background.to(origins))
+    return composite(colours, density, edges, at, background)
 
 
 def read_samples(
