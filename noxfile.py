@@ -100,7 +100,7 @@ def package(session: nox.Session, name: str) -> None:
     session.run("uv", "build", "-q", "--all-packages", "--wheel", "--no-sources", "-o", str(dist), external=True)
     (wheel,) = dist.glob(f"{name.replace('-', '_')}-*.whl")
     test_tools = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]["test"]
-    # uv keeps wheels that it once found in a folder, by version: without a refresh, siblings would be those of last week.
+    # uv keeps wheels that it once found in a folder, by version: without a refresh, siblings would be old ones.
     fresh = [f"--refresh-package={sibling}" for sibling in LIBRARIES]
     session.install(*fresh, "--find-links", str(dist), f"{wheel}{EXTRAS.get(name, '')}", *test_tools)
     module = name.replace("-", "_")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ddmi.experiment import AdversarialConfig, DiffusionConfig, Experiment, VAEConfig
-from ddmi.networks import DecoderConfig, EncoderConfig, ReadOutConfig, UNetConfig
-from ddmi.recipes.schedule import training, two_steps
-from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
+from ddmi.experiment import AdversarialConfig, Experiment, VAEConfig
+from ddmi.networks import DecoderConfig, EncoderConfig, ReadOutConfig
+from ddmi.recipes.latents import diffusion, paper_diffusion
+from ddmi.recipes.schedule import paper_autoencoder, paper_denoiser, training, two_steps
+from ddmi_diffusion import OptimizerConfig
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.terms import LPIPSConfig, PatchAdversaryConfig
 
@@ -53,7 +52,7 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
                 decoder_multipliers=(1, 2, 4),
             ),
             vae_training=two_steps(),
-            diffusion=_diffusion(width=16, multipliers=(1, 2), blocks=1, steps=4),
+            diffusion=diffusion(width=16, multipliers=(1, 2), steps=4),
             diffusion_training=two_steps(),
         )
     if preset == "demo":
@@ -74,7 +73,7 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
                 decoder_multipliers=(1, 2, 2, 4),
             ),
             vae_training=training(steps=1400, batch_size=8, learning_rate=2e-3),
-            diffusion=_diffusion(width=96, multipliers=(1, 2), blocks=1, steps=50),
+            diffusion=diffusion(width=96, multipliers=(1, 2), steps=50),
             diffusion_training=training(steps=3000, batch_size=32, learning_rate=1e-3),
         )
     return Experiment(
@@ -93,7 +92,7 @@ def _images(name: str, preset: str, *, source: str, flip: bool = False) -> Exper
             decoder_multipliers=(1, 2, 4, 4),
         ),
         vae_training=training(steps=60_000, batch_size=32, learning_rate=1e-3),
-        diffusion=_diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
+        diffusion=diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
         diffusion_training=training(steps=100_000, batch_size=128, learning_rate=3e-4),
     )
 
@@ -129,27 +128,10 @@ def _vae(
     )
 
 
-def _diffusion(*, width: int, multipliers: tuple[int, ...], blocks: int, steps: int) -> DiffusionConfig:
-    return DiffusionConfig(
-        noise=NoiseConfig(prediction="v"),
-        denoiser=UNetConfig(
-            width=width,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention_factors=(1, 2, 4),
-            head_channels=min(32, width),
-            groups=16,
-            scale_shift=True,
-        ),
-        sampling_steps=steps,
-    )
-
-
 def _paper_images(name: str, source: str, flip: bool) -> Experiment:
     """The paper's architecture and schedule for images of 256 x 256 (AFHQv2), on this recipe's data."""
     # Weights of the reference are divided by the 65,536 pixels over which it sums its likelihood.
     pixels = 256 * 256
-    optimizer: dict[str, Any] = dict(betas=(0.9, 0.99), grad_clip=1.0, floor=1e-6)
     return Experiment(
         recipe=name,
         preset="paper",
@@ -169,25 +151,12 @@ def _paper_images(name: str, source: str, flip: bool) -> Experiment:
             spectral_start=5.0 / pixels,
             perceptual=LPIPSConfig(),
         ),
-        vae_training=TrainerConfig(
-            steps=50_000, batch_size=20, accumulate=5, learning_rate=1e-4, warmup=1250, ema_decay=0.0, **optimizer
-        ),
+        vae_training=paper_autoencoder(steps=50_000, batch_size=20, accumulate=5, warmup=1250),
         gan=AdversarialConfig(
             adversary=PatchAdversaryConfig(),
-            training=TrainerConfig(
-                steps=50_000, batch_size=20, accumulate=5, learning_rate=5e-5, warmup=1250, ema_decay=0.0, **optimizer
-            ),
-            discriminator=OptimizerConfig(learning_rate=5e-5, warmup=1250, **optimizer),
+            training=paper_autoencoder(steps=50_000, batch_size=20, accumulate=5, learning_rate=5e-5, warmup=1250),
+            discriminator=OptimizerConfig(learning_rate=5e-5, warmup=1250, betas=(0.9, 0.99)),
         ),
-        diffusion=DiffusionConfig(mixed=-6.0, whiten=False, cache=False),
-        diffusion_training=TrainerConfig(
-            steps=375_000,
-            batch_size=20,
-            accumulate=5,
-            learning_rate=1e-4,
-            schedule="constant",
-            warmup=0,
-            ema_decay=0.9999,
-            ema_every=10,
-        ),
+        diffusion=paper_diffusion(cache=False),
+        diffusion_training=paper_denoiser(steps=375_000, batch_size=20, accumulate=5, ema_every=10),
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ddmi.experiment import DiffusionConfig, Experiment, VAEConfig
-from ddmi.networks import DecoderConfig, EncoderConfig, PointEncoderConfig, ReadOutConfig, UNetConfig
-from ddmi.recipes.schedule import training, two_steps
-from ddmi_diffusion import NoiseConfig, TrainerConfig
+from ddmi.experiment import Experiment
+from ddmi.networks import ReadOutConfig
+from ddmi.recipes.schedule import paper_autoencoder, paper_denoiser, training, two_steps
+from ddmi.recipes.tri_planes import READ_OUT, paper_plane_diffusion, paper_point_vae, plane_diffusion, point_vae
 from ddmi_modalities.shape import ShapeModality
 from ddmi_modalities.text import TextTowerConfig
 
@@ -35,78 +35,35 @@ def furniture_text(preset: str) -> Experiment:
 def _shapes(name: str, preset: str, **source: Any) -> Experiment:
     if preset == "paper":
         return _paper_shapes(name, source)
-    if preset == "test":
-        return Experiment(
-            recipe=name,
-            preset=preset,
-            modality=ShapeModality(items=8, cloud=64, queries=32, **source),
-            vae=_vae(size=16, hidden=8, features=8, width=8, multipliers=(1, 2), latent=4, basis=4, read_out=16),
-            vae_training=two_steps(),
-            diffusion=_diffusion(width=16, multipliers=(1, 2), steps=4),
-            diffusion_training=two_steps(),
-        )
-    if preset == "demo":
-        return Experiment(
-            recipe=name,
-            preset=preset,
-            modality=ShapeModality(items=4000, cloud=1024, queries=1024, **source),
-            vae=_vae(
-                size=32, hidden=32, features=32, width=24, multipliers=(1, 1, 2), latent=16, basis=16, read_out=64
-            ),
-            vae_training=training(steps=3000, batch_size=8, learning_rate=4e-3),
-            diffusion=_diffusion(width=96, multipliers=(1, 2), steps=50),
-            diffusion_training=training(steps=1600, batch_size=32, learning_rate=1e-3),
-        )
+    data: dict[str, Any] = {
+        "test": dict(items=8, cloud=64, queries=32),
+        "demo": dict(items=4000, cloud=1024, queries=1024),
+        "small": dict(items=50_000),
+    }[preset]
+    first, second = {
+        "test": (two_steps(), two_steps()),
+        "demo": (
+            replace(training(steps=2600, batch_size=8, learning_rate=4e-3), optimizer="muon"),
+            training(steps=1600, batch_size=32, learning_rate=1e-3),
+        ),
+        "small": (
+            replace(training(steps=60_000, batch_size=32, learning_rate=1e-3), optimizer="muon"),
+            training(steps=100_000, batch_size=128, learning_rate=3e-4),
+        ),
+    }[preset]
     return Experiment(
         recipe=name,
         preset=preset,
-        modality=ShapeModality(items=50_000, **source),
-        vae=_vae(size=64, hidden=64, features=32, width=64, multipliers=(1, 2, 4), latent=16, basis=32, read_out=128),
-        vae_training=training(steps=60_000, batch_size=32, learning_rate=1e-3),
-        diffusion=_diffusion(width=128, multipliers=(1, 2, 4), steps=50),
-        diffusion_training=training(steps=100_000, batch_size=128, learning_rate=3e-4),
-    )
-
-
-def _vae(
-    *,
-    size: int,
-    hidden: int,
-    features: int,
-    width: int,
-    multipliers: tuple[int, ...],
-    latent: int,
-    basis: int,
-    read_out: int,
-) -> VAEConfig:
-    planes: dict[str, Any] = dict(
-        width=width, multipliers=multipliers, blocks=1, mixing="tokens", shortcuts=True, groups=8
-    )
-    return VAEConfig(
-        encoder=PointEncoderConfig(
-            hidden=hidden, blocks=4, size=size, planes=EncoderConfig(in_channels=features, **planes)
+        modality=ShapeModality(**data, **source),
+        vae=point_vae(
+            preset,
+            ReadOutConfig(width=READ_OUT[preset], out_channels=1, coordinates=True),
+            basis={"test": 4, "demo": 16, "small": 32}[preset],
+            encoder=dict(offsets=True),
         ),
-        decoder=DecoderConfig(channels=basis, scales=len(multipliers), **planes),
-        read_out=ReadOutConfig(width=read_out, out_channels=1, coordinates=True),
-        latent_channels=latent,
-        kl_weight=1e-6,
-        kl_start=1e-6,
-    )
-
-
-def _diffusion(*, width: int, multipliers: tuple[int, ...], steps: int) -> DiffusionConfig:
-    return DiffusionConfig(
-        noise=NoiseConfig(prediction="v"),
-        denoiser=UNetConfig(
-            width=width,
-            multipliers=multipliers,
-            blocks=1,
-            attention_factors=(1, 2, 4),
-            head_channels=min(32, width),
-            groups=16,
-            scale_shift=True,
-        ),
-        sampling_steps=steps,
+        vae_training=first,
+        diffusion=plane_diffusion(preset),
+        diffusion_training=second,
     )
 
 
@@ -118,30 +75,8 @@ def _paper_shapes(name: str, source: dict[str, Any]) -> Experiment:
         recipe=name,
         preset="paper",
         modality=ShapeModality(items=50_000, queries=points, near=None, align_corners=True, **source),
-        vae=VAEConfig(
-            encoder=PointEncoderConfig(
-                planes=EncoderConfig(
-                    in_channels=32, width=64, multipliers=(1, 2, 4), blocks=2, mixing="channels", mixed_levels=(0, 1, 2)
-                )
-            ),
-            decoder=DecoderConfig(width=64, multipliers=(1, 2, 4), blocks=3, mixing="channels", mixed_levels=(0, 1, 2)),
-            read_out=ReadOutConfig(out_channels=1, coordinates=True),
-            kl_weight=0.01 / points,
-            kl_start=0.0,
-        ),
-        vae_training=TrainerConfig(
-            steps=400_000, batch_size=64, learning_rate=1e-4, betas=(0.9, 0.99), warmup=2500, ema_decay=0.0
-        ),
-        diffusion=DiffusionConfig(
-            denoiser=UNetConfig(width=256, multipliers=(1, 2, 4)), mixed=-6.0, whiten=False, sampling_steps=200
-        ),
-        diffusion_training=TrainerConfig(
-            steps=400_000,
-            batch_size=64,
-            learning_rate=1e-4,
-            schedule="constant",
-            warmup=0,
-            ema_decay=0.9999,
-            ema_every=5,
-        ),
+        vae=paper_point_vae(ReadOutConfig(out_channels=1, coordinates=True), kl_weight=0.01 / points, kl_start=0.0),
+        vae_training=paper_autoencoder(steps=400_000, batch_size=64),
+        diffusion=paper_plane_diffusion(),
+        diffusion_training=paper_denoiser(steps=400_000, batch_size=64),
     )

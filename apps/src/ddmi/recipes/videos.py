@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from ddmi.experiment import AdversarialConfig, DiffusionConfig, Experiment, VAEConfig
+from ddmi.experiment import AdversarialConfig, Experiment, VAEConfig
 from ddmi.networks import DecoderConfig, ReadOutConfig, SpaceTimeEncoderConfig, UNetConfig
-from ddmi.recipes.schedule import training, two_steps
-from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
+from ddmi.recipes.latents import diffusion, paper_diffusion
+from ddmi.recipes.schedule import paper_autoencoder, paper_denoiser, training, two_steps
+from ddmi_diffusion import OptimizerConfig
 from ddmi_modalities.image.terms import LPIPSConfig
 from ddmi_modalities.video import VideoModality
 from ddmi_modalities.video.terms import ClipAdversaryConfig
@@ -47,7 +47,7 @@ def _videos(name: str, preset: str, *, source: str) -> Experiment:
                 width=16, depth=1, patch=4, latent=4, basis=4, decoder_width=8, multipliers=(1, 1, 2), read_out=16
             ),
             vae_training=two_steps(),
-            diffusion=_diffusion(width=16, multipliers=(1, 2), blocks=1, steps=4),
+            diffusion=diffusion(width=16, multipliers=(1, 2), steps=4, packing="row"),
             diffusion_training=two_steps(),
         )
     if preset == "demo":
@@ -67,7 +67,7 @@ def _videos(name: str, preset: str, *, source: str) -> Experiment:
                 read_out=64,
             ),
             vae_training=training(steps=2000, batch_size=8, learning_rate=4e-3),
-            diffusion=_diffusion(width=64, multipliers=(1, 2), blocks=1, steps=50),
+            diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row"),
             diffusion_training=training(steps=1200, batch_size=16, learning_rate=1e-3),
         )
     return Experiment(
@@ -78,7 +78,7 @@ def _videos(name: str, preset: str, *, source: str) -> Experiment:
             width=192, depth=6, patch=4, latent=16, basis=32, decoder_width=64, multipliers=(1, 2, 2), read_out=128
         ),
         vae_training=training(steps=100_000, batch_size=16, learning_rate=5e-4),
-        diffusion=_diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
+        diffusion=diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50, packing="row"),
         diffusion_training=training(steps=150_000, batch_size=64, learning_rate=3e-4),
     )
 
@@ -110,28 +110,10 @@ def _vae(
     )  # fmt: skip
 
 
-def _diffusion(*, width: int, multipliers: tuple[int, ...], blocks: int, steps: int) -> DiffusionConfig:
-    return DiffusionConfig(
-        noise=NoiseConfig(prediction="v"),
-        denoiser=UNetConfig(
-            width=width,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention_factors=(1, 2, 4),
-            head_channels=min(32, width),
-            groups=16,
-            scale_shift=True,
-        ),
-        packing="row",
-        sampling_steps=steps,
-    )
-
-
 def _paper_videos(name: str, source: str) -> Experiment:
     """The paper's architecture and schedule for SkyTimelapse, 16 frames of 256 x 256, on this recipe's data."""
     # Weights of the reference are divided by the 1,048,576 points over which it sums its likelihood.
     points = 16 * 256 * 256
-    optimizer: dict[str, Any] = dict(betas=(0.9, 0.99), grad_clip=1.0, floor=1e-6)
     return Experiment(
         recipe=name,
         preset="paper",
@@ -161,31 +143,17 @@ def _paper_videos(name: str, source: str) -> Experiment:
             spectral_start=5.0 / points,
             perceptual=LPIPSConfig(),
         ),
-        vae_training=TrainerConfig(
-            steps=100_000, batch_size=10, accumulate=5, learning_rate=1e-4, warmup=2500, ema_decay=0.0, **optimizer
-        ),
+        vae_training=paper_autoencoder(steps=100_000, batch_size=10, accumulate=5),
         gan=AdversarialConfig(
             adversary=ClipAdversaryConfig(),
-            training=TrainerConfig(
-                steps=300_000, batch_size=10, accumulate=5, learning_rate=1e-4, warmup=2500, ema_decay=0.0, **optimizer
-            ),
-            discriminator=OptimizerConfig(learning_rate=1e-4, warmup=2500, **{**optimizer, "betas": (0.5, 0.9)}),
+            training=paper_autoencoder(steps=300_000, batch_size=10, accumulate=5),
+            discriminator=OptimizerConfig(learning_rate=1e-4, warmup=2500, betas=(0.5, 0.9)),
         ),
-        diffusion=DiffusionConfig(
+        diffusion=paper_diffusion(
             denoiser=UNetConfig(width=256, multipliers=(1, 2, 4, 6), head_channels=64),
-            mixed=-6.0,
-            whiten=False,
             packing="row",
             cache=False,
             sampling_steps=200,
         ),
-        diffusion_training=TrainerConfig(
-            steps=500_000,
-            batch_size=4,
-            learning_rate=1e-4,
-            schedule="constant",
-            warmup=0,
-            ema_decay=0.9999,
-            ema_every=5,
-        ),
+        diffusion_training=paper_denoiser(steps=500_000, batch_size=4),
     )

@@ -1,0 +1,32 @@
+"""Latent diffusion as all recipes have it: in small presets, and in the preset `paper`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddmi.experiment import DiffusionConfig
+from ddmi.networks import UNetConfig
+from ddmi_diffusion import NoiseConfig
+
+
+def diffusion(*, width: int, multipliers: tuple[int, ...], steps: int, blocks: int = 1, **more: Any) -> DiffusionConfig:
+    """v-prediction by a U-Net that attends at every level; `more` is of `DiffusionConfig`."""
+    return DiffusionConfig(
+        noise=NoiseConfig(prediction="v"),
+        denoiser=UNetConfig(
+            width=width,
+            multipliers=multipliers,
+            blocks=blocks,
+            attention_factors=(1, 2, 4),
+            head_channels=min(32, width),
+            groups=16,
+            scale_shift=True,
+        ),
+        sampling_steps=steps,
+        **more,
+    )
+
+
+def paper_diffusion(**settings: Any) -> DiffusionConfig:
+    """The mixed noise prediction of the paper, on latents as they are."""
+    return DiffusionConfig(mixed=-6.0, whiten=False, **settings)
