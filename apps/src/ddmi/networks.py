@@ -154,7 +154,7 @@ class DecoderConfig:
 
     def embedding_channels(self, layout: PlaneLayout) -> list[int]:
         """Width of each scale's embedding."""
-        planes = len(layout.planes) if self.reduction == "concat" else 1
+        planes = 1 if self.reduction == "sum" else len(layout.planes)
         return [self.channels * planes] * self.scales
 
 

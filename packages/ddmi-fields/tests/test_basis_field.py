@@ -57,7 +57,7 @@ def test_point_look_ups_equal_the_slow_version(
         torch.testing.assert_close(sample(plane, point, align)[0, 0], wanted, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "concat"])
+@pytest.mark.parametrize("reduction", ["sum", "concat", "product"])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_embedding_is_the_reduction_of_projected_look_ups(name: str, reduction: str) -> None:
     layout = LAYOUTS[name]
@@ -69,12 +69,14 @@ def test_embedding_is_the_reduction_of_projected_look_ups(name: str, reduction: 
             slow_bilinear(plane[1], *(float(point[0, 0, axis]) for axis in axes), layout.align_corners)
             for plane, axes in zip(planes, layout.plane_axes, strict=True)
         ]
-        wanted = torch.cat(one) if reduction == "concat" else sum(one)
+        if reduction == "product" and len(one) > 1:
+            one = [one[i] + one[i] * (one + one)[i + 1] for i in range(len(one))]
+        wanted = sum(one) if reduction == "sum" else torch.cat(one)
         torch.testing.assert_close(embedded[scale][1, 0], wanted, atol=1e-5, rtol=1e-5)
     assert [e.shape[-1] for e in embedded] == list(basis.channels)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "concat"])
+@pytest.mark.parametrize("reduction", ["sum", "concat", "product"])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_separable_grid_equals_points(name: str, reduction: str) -> None:
     layout = LAYOUTS[name]
@@ -121,7 +123,7 @@ def test_bad_planes_are_named() -> None:
         BasisField(layout, [[torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 4, 4), good[0]]])
     with pytest.raises(ValueError, match="no scales"):
         BasisField(layout, [])
-    with pytest.raises(Exception, match="'sum' or 'concat'|'sum', 'concat'|'concat', 'sum'"):
+    with pytest.raises(Exception, match="'sum', 'concat' or 'product'|'sum', 'concat', 'product'"):
         BasisField(layout, [good], "mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one cell"):
         BasisField(layout, [[torch.zeros(1, 2, 0, 4)] * 3])

@@ -13,19 +13,21 @@ from torch import Tensor
 from ddmi_fields.interpolation import sample_plane, sample_plane_on_grid, sample_plane_twice_differentiable
 from ddmi_fields.layout import PlaneLayout
 
-Reduction = Literal["sum", "concat"]
+Reduction = Literal["sum", "concat", "product"]
 
 
 class BasisField:
     """`Xi = {Xi^1 .. Xi^n}`: `fields[scale][plane]`, coarse to fine, each (batch, channel, rows, columns).
 
     A positional embedding is `p^i = phi(c; Xi^i)`; with several planes the point is projected onto each, and the
-    results are summed or concatenated over planes (`reduction`).
+    results are summed or concatenated over planes (`reduction`).  "product" concatenates each plane's vector times one
+    plus the next plane's: products say in one term where two projections agree, as K-Planes (Fridovich-Keil et al.
+    2023) have it, and the ones keep each plane heard by itself.
     """
 
     def __init__(self, layout: PlaneLayout, fields: Sequence[Sequence[Tensor]], reduction: Reduction = "sum") -> None:
-        if reduction not in ("sum", "concat"):
-            raise ValueError(f"BasisField: reduction must be 'sum' or 'concat', got {reduction!r}")
+        if reduction not in ("sum", "concat", "product"):
+            raise ValueError(f"BasisField: reduction must be 'sum', 'concat' or 'product', got {reduction!r}")
         if not fields:
             raise ValueError("BasisField: no scales; give at least one list of planes")
         for scale, planes in enumerate(fields):
@@ -40,10 +42,10 @@ class BasisField:
                         f"BasisField: scale {scale}, plane {name!r} must be (batch={fields[0][0].shape[0]}, channel, "
                         f"{name[1]}, {name[0]}) with at least one cell a side, got {tuple(plane.shape)}"
                     )
-            if reduction == "sum" and len({plane.shape[1] for plane in planes}) > 1:
+            if reduction != "concat" and len({plane.shape[1] for plane in planes}) > 1:
                 raise ValueError(
                     f"BasisField: planes of scale {scale} have {[plane.shape[1] for plane in planes]} channels and "
-                    "cannot be summed; use reduction='concat'"
+                    f"cannot be reduced by {reduction!r}; use reduction='concat'"
                 )
         self.layout = layout
         self.fields: tuple[tuple[Tensor, ...], ...] = tuple(tuple(planes) for planes in fields)
@@ -65,7 +67,7 @@ class BasisField:
     def channels(self) -> tuple[int, ...]:
         """Width of each scale's embedding, coarse to fine."""
         widths = ([plane.shape[1] for plane in planes] for planes in self.fields)
-        return tuple(sum(width) if self.reduction == "concat" else width[0] for width in widths)
+        return tuple(width[0] if self.reduction == "sum" else sum(width) for width in widths)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> BasisField:
         """A basis field whose planes are `change(plane)`."""
@@ -74,6 +76,8 @@ class BasisField:
     def _reduce(self, sampled: Sequence[Tensor]) -> Tensor:
         if self.reduction == "sum":
             return functools.reduce(torch.add, sampled)
+        if self.reduction == "product" and len(sampled) > 1:
+            sampled = [one * (1 + sampled[(i + 1) % len(sampled)]) for i, one in enumerate(sampled)]
         shape = torch.broadcast_shapes(*(one.shape[:-1] for one in sampled))
         return torch.cat([one.expand(*shape, one.shape[-1]) for one in sampled], dim=-1)
 

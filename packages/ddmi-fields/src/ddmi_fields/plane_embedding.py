@@ -19,7 +19,7 @@ class PlaneEmbedding(nn.Module):
         layout: axes and planes.
         sizes: cells per side of each scale's planes, coarse to fine; a number, or one number an axis.
         channels: width of a basis vector.
-        reduction: "sum" or "concat" over planes.
+        reduction: "sum", "concat" or "product" over planes.
         std: of the normal initial values.
 
     >>> embed = PlaneEmbedding(PlaneLayout.image(), sizes=(16, 64), channels=8)
