@@ -131,6 +131,8 @@ def test_normalisations(clouds: np.ndarray[Any, Any]) -> None:
     ball = normalise(clouds, "unit_sphere")
     assert np.linalg.norm(ball, axis=2).max(1) == pytest.approx(np.ones(5))
     unit = normalise(clouds, "shape_unit")
+    for how in ("shape_box", "unit_sphere", "shape_unit"):  # an empty shape is one point, and stays one
+        assert not normalise(np.stack([clouds[0], clouds[1] * 0 + 3]), how)[1].any()
     assert unit.std((1, 2)) == pytest.approx(np.ones(5))
     for centred in (ball, unit):
         assert centred.mean(1) == pytest.approx(np.zeros((5, 3)), abs=1e-12)
@@ -169,7 +171,7 @@ def test_set_metric_messages(clouds: np.ndarray[Any, Any]) -> None:
         emd_matrix(np.array([[[0.0, 0, 0]], [[np.inf, 0, 0]]]))
     with pytest.raises((ValueError, TypeError), match=r"cannot be matched one to one; give `points`"):
         emd_matrix(clouds, clouds[:, :50])
-    with pytest.raises(ValueError, match="cloud 1 is a single point and has no size"):
-        normalise(np.stack([clouds[0], clouds[1] * 0]), "shape_unit")
+    with pytest.raises(ValueError, match="all clouds are one point and have no size"):
+        normalise(clouds * 0, "dataset")
     with pytest.raises((ValueError, TypeError), match=r"how is one of none, dataset, .*; got 'box'|Type-check"):
         normalise(clouds, "box")  # type: ignore[arg-type]

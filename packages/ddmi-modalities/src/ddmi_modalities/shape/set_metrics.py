@@ -42,7 +42,9 @@ def normalise(
             normalise both sets by it.
 
     Raises:
-        ValueError: no such normalisation, or a cloud that is a single point and has no size.
+        ValueError: no such normalisation, or for "dataset" clouds that are all one point.
+
+    A cloud that is a single point, as of an empty shape, has no size: it comes to lie at 0.
     """
     if how not in get_args(Normalisation):
         raise ValueError(f"normalise: how is one of {', '.join(get_args(Normalisation))}; got {how!r}")
@@ -62,9 +64,9 @@ def normalise(
             if how == "unit_sphere"
             else (clouds - centre).std((1, 2), keepdims=True)
         )
-    if not (size > 0).all():
-        raise ValueError(f"normalise: cloud {int(np.argmin(size))} is a single point and has no size; leave it out")
-    return (clouds - centre) / size
+    if how == "dataset" and not size.all():
+        raise ValueError("normalise: all clouds are one point and have no size")
+    return (clouds - centre) / np.where(size > 0, size, 1.0)
 
 
 def chamfer_matrix(
