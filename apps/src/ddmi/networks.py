@@ -104,8 +104,8 @@ class SpaceTimeEncoderConfig:
     """Layers of the transformers that pool the tokens along each axis."""
     pooling_heads: int = 4
     """Of their attention."""
-    direct: bool = False
-    """A linear path from the mean patches along each axis to the latent."""
+    direct: int = 0
+    """Cosine modes of the patches along each axis, of a linear path to the latent; 0: none."""
 
     def build(self, layout: PlaneLayout, latent_channels: int) -> SpaceTimeEncoder:
         """ValueError for another layout than video's."""

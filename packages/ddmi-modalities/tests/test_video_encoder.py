@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import scipy.fft
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ddmi_fields import PlaneLayout
-from ddmi_modalities.video.space_time_encoder import SpaceTimeEncoder
+from ddmi_modalities.video.space_time_encoder import SpaceTimeEncoder, cosine_modes
 from ddmi_modalities.video.transformer import Attention, Positions
 
 
@@ -39,8 +40,16 @@ def test_each_plane_sees_its_own_line() -> None:
     assert places == [[[1, 2]], [[3, 1]], [[3, 2]]]  # xy: (y, x); yt: (t, y); xt: (t, x)
 
 
-def test_the_direct_path_carries_mean_patches_to_the_latent() -> None:
-    encoder = small(direct=True)
+@pytest.mark.parametrize(("length", "modes"), [(7, 4), (3, 5)])
+def test_modes_are_those_of_the_cosine_transform(length: int, modes: int) -> None:
+    wanted = torch.zeros(modes, length)
+    known = torch.from_numpy(scipy.fft.dct(torch.eye(length).numpy(), norm="ortho", axis=0))[:modes]
+    wanted[: len(known)] = known
+    torch.testing.assert_close(cosine_modes(length, modes), wanted)
+
+
+def test_the_direct_path_carries_modes_of_patches_to_the_latent() -> None:
+    encoder = small(direct=3)
     assert encoder.direct is not None
     clip = torch.randn(1, 3, 5, 8, 12)
     with torch.no_grad():
@@ -50,10 +59,13 @@ def test_the_direct_path_carries_mean_patches_to_the_latent() -> None:
             path.bias.mul_(0)
         plain = encoder((clip,))
         path = encoder.direct[0]
-        path.weight[0, :3] = 1.0  # the first latent channel of xy: the colours' sum at the first pixel of each patch
+        path.weight[0, :3] = 1.0  # the first latent channel of xy: the colours' sum at the first pixel of each patch,
+        path.weight[1, 96:99] = 1.0  # over all frames; the second: of the third mode in time
         xy = encoder((clip,))[0] - plain[0]
-    torch.testing.assert_close(xy[0, 0], clip[0, :, :, ::4, ::4].sum(0).mean(0))
-    assert torch.equal(xy[0, 1:], torch.zeros_like(xy[0, 1:]))
+    corner = clip[0, :, :, ::4, ::4].sum(0)
+    torch.testing.assert_close(xy[0, 0], corner.sum(0) / 5**0.5)
+    torch.testing.assert_close(xy[0, 1], torch.einsum("t,tyx->yx", cosine_modes(5, 3)[2], corner))
+    assert torch.equal(xy[0, 2:], torch.zeros_like(xy[0, 2:]))
     assert all(not torch.equal(one[:, :2], other[:, :2]) for one, other in zip(made, plain, strict=True))
     assert all(torch.equal(one[:, 2:], other[:, 2:]) for one, other in zip(made, plain, strict=True))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -12,6 +14,14 @@ from ddmi_vae import Planes
 
 POOLED = {"xy": "(b y x) t d", "yt": "(b t y) x d", "xt": "(b t x) y d"}
 """For each plane of `PlaneLayout.video()` its sequences, along the axis that it does not have."""
+
+
+def cosine_modes(length: int, modes: int) -> Float[Tensor, "modes length"]:
+    """The first modes of the orthonormal cosine transform (DCT-II) of a line; those that it is too short for are 0."""
+    k, n = torch.arange(modes)[:, None], torch.arange(length)
+    waves = torch.cos(math.pi * k * (n + 0.5) / length) * (2 / length) ** 0.5
+    waves[0] /= 2**0.5
+    return waves * (k < length)
 
 
 class SpaceTimeEncoder(nn.Module):
@@ -29,7 +39,8 @@ class SpaceTimeEncoder(nn.Module):
         expansion: hidden channels of a feed-forward layer as a multiple of `width`.
         pooling_depth: layers of the transformers that pool.
         pooling_heads, pooling_head_width, pooling_hidden: of these; `width / pooling_heads` and `2 width` unless given.
-        direct: a linear path beside them: the mean patch along the axis that a plane does not have.
+        direct: a linear path beside them: this many cosine modes of the patches along the axis that a plane does not
+            have, through a linear map; 0: none.
     """
 
     def __init__(
@@ -47,7 +58,7 @@ class SpaceTimeEncoder(nn.Module):
         pooling_heads: int = 4,
         pooling_head_width: int | None = None,
         pooling_hidden: int | None = None,
-        direct: bool = False,
+        direct: int = 0,
     ) -> None:
         super().__init__()
         if (head_width is None and width % heads) or (pooling_head_width is None and width % pooling_heads):
@@ -64,11 +75,11 @@ class SpaceTimeEncoder(nn.Module):
         hidden = pooling_hidden or 2 * width
         self.pools = nn.ModuleList(AxisPooling(width, depth=pooling_depth, hidden=hidden, **pooling) for _ in POOLED)
         self.out = nn.ModuleList(nn.Linear(width, 2 * latent_channels) for _ in POOLED)
-        patches = in_channels * patch**2
-        self.direct = nn.ModuleList(nn.Linear(patches, latent_channels) for _ in POOLED) if direct else None
+        self.modes, values = direct, direct * in_channels * patch**2
+        self.direct = nn.ModuleList(nn.Linear(values, latent_channels) for _ in POOLED) if direct else None
         for path in self.direct or ():
             assert isinstance(path, nn.Linear)
-            nn.init.normal_(path.weight, std=patches**-0.5)
+            nn.init.normal_(path.weight, std=values**-0.5)
 
     def forward(self, inputs: tuple[Float[Tensor, "batch channel frame rows columns"], ...]) -> Planes:
         """Moments (batch, 2 C, rows / p, columns / p), (batch, 2 C, frame, rows / p), (batch, 2 C, frame, columns / p).
@@ -94,8 +105,9 @@ class SpaceTimeEncoder(nn.Module):
             pooled = self.out[i](self.pools[i](rearrange(x, f"b t y x d -> {lines}")))
             if self.direct is not None:
                 mean, log = pooled.float().chunk(2, dim=-1)
-                means = rearrange(patches, f"b t y x d -> {lines}").mean(1)
-                pooled = torch.cat((mean + self.direct[i](means).float(), log), dim=-1)
+                line = rearrange(patches, f"b t y x d -> {lines}")
+                modes = cosine_modes(line.shape[1], self.modes).to(line) @ line
+                pooled = torch.cat((mean + self.direct[i](modes.flatten(1)).float(), log), dim=-1)
             sides = dict(t=frames, y=rows, x=columns)
             kept = f"({lines.split(')')[0][1:]}) d -> b d {name[1]} {name[0]}"
             planes.append(rearrange(pooled, kept, b=batch, **{axis: sides[axis] for axis in name}))
