@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def test_it_is_a_modality(modality: RadianceModality) -> None:
     assert one.View is RadianceView
     assert one.Evaluation is RadianceEvaluation
     assert one.layout == PlaneLayout.triplane()
+
+
+def test_a_part_of_the_rays_is_on_the_object(modality: RadianceModality, randomness: Callable[..., Any]) -> None:
+    data = modality.dataset("train")
+    items = [data[i] for i in range(3)]
+    on_it = {}
+    for part in (0.0, 0.5, 1.0):
+        target = replace(modality, foreground=part).collate(items, randomness(3)).target
+        assert target.shape == (3, 96, 4)
+        on_it[part] = target[..., 3].mean().item()
+    assert on_it[0.0] < 0.45 < 0.5 <= on_it[0.5] < on_it[1.0] == 1
 
 
 def test_rays_of_a_batch_start_at_cameras_and_end_at_their_pixels(

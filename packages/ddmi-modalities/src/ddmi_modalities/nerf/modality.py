@@ -176,7 +176,7 @@ class RadianceModality:
         near = np.flatnonzero(masks)
         wanted = round(self.rays * self.foreground) if len(near) else 0
         anywhere = draws.integers(masks.size, size=self.rays - wanted)
-        return np.concatenate([draws.choice(near, wanted) if wanted else near, anywhere])
+        return np.concatenate([draws.choice(near, wanted) if wanted else near[:0], anywhere])
 
     def predict(self, function: ImplicitFunction, query: RayQuery) -> Float[Tensor, "batch ray 4"]:
         """Rendered colour and opacity of the rays."""
