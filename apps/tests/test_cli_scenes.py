@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from ddmi.cli import main
-from ddmi.recipes import make_experiment
-from ddmi.serialization import from_json, to_json
 from ddmi_modalities.nerf.turntable import Turntable
 
 from .test_cli import fails, refused
@@ -73,12 +70,3 @@ def test_prepare_and_train_on_your_own_views(tmp_path: Path, capsys: pytest.Capt
     one = next((tmp_path / "out").rglob("*.npz"))
     options = ["--views", "1", "--resolution", "8", "--samples", "4", "--out", str(tmp_path / "again")]
     assert main(["reconstruct", str(tmp_path / "b"), str(one), *options]) == 0
-
-
-@pytest.mark.parametrize("recipe", ["turntable", "srn-cars"])
-@pytest.mark.parametrize("preset", ["test", "demo", "small", "paper"])
-def test_every_preset_is_a_model(recipe: str, preset: str) -> None:
-    experiment = make_experiment(recipe, preset, "somewhere" if recipe == "srn-cars" else None)
-    assert from_json(json.loads(json.dumps(to_json(experiment))), type(experiment)) == experiment
-    with torch.device("meta"):
-        experiment.vae.build(experiment.modality.layout)

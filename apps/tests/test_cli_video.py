@@ -98,11 +98,9 @@ def test_train_on_your_own_film(film: Path, tmp_path: Path, capsys: pytest.Captu
     assert "film.mp4' has 40 frames, and a clip of 4 with stride 20 needs 61" in message
 
 
-@pytest.mark.parametrize("recipe", ["moving-openmoji", "sky-timelapse"])
-@pytest.mark.parametrize("preset", ["test", "demo", "small", "paper"])
-def test_every_preset_is_a_model(recipe: str, preset: str) -> None:
-    experiment = make_experiment(recipe, preset, "somewhere" if recipe == "sky-timelapse" else None)
-    assert from_json(json.loads(json.dumps(to_json(experiment))), type(experiment)) == experiment
+@pytest.mark.parametrize("preset", ["test", "demo", "small", "ours"])
+def test_shapes_of_every_preset_fit(preset: str) -> None:
+    experiment = make_experiment("sky-timelapse", preset, "somewhere")
     with torch.device("meta"):
         vae = experiment.vae.build(experiment.modality.layout)
         moments = vae.encoder((torch.zeros(1, 3, experiment.modality.frames, *2 * [experiment.modality.size]),))

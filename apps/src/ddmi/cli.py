@@ -1,4 +1,4 @@
-"""The command line: `ddmi recipes | train | sample | reconstruct | evaluate | report | fit | prepare | ...`."""
+"""The command line: `ddmi recipes | train | sample | reconstruct | evaluate | table | report | fit | prepare | ...`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Recipes:
         _no_more(rest)
         width = max(map(len, RECIPES))
         for name, recipe in sorted(RECIPES.items()):
-            print(f"{name:{width}}  {recipe.summary}")
+            lacking = " or ".join(preset for preset in PRESETS if preset not in recipe.presets)
+            print(f"{name:{width}}  {recipe.summary}{lacking and f'; no {lacking}'}")
         print(f"\npresets: {', '.join(PRESETS)}.  `{PROGRAM} train RECIPE --preset P --help` shows all settings.")
 
 
@@ -43,7 +44,7 @@ class Train:
     recipe: Positional[str]
     """Its name, see `ddmi recipes`."""
     preset: str = "demo"
-    """test (seconds), demo (minutes on a laptop), small (one consumer GPU), paper."""
+    """test (seconds), demo (minutes on a laptop), small (one consumer GPU), ours (our best), paper; if it has it."""
     run_dir: Annotated[Path | None, tyro.conf.arg(name="run")] = None
     """Directory of the run; default runs/RECIPE-PRESET."""
     data: str | None = None
@@ -56,6 +57,8 @@ class Train:
     """Which stage to train."""
     vae: Path | None = None
     """Take the autoencoder of this run, of the same architecture, instead of training stage 1."""
+    dry_run: bool = False
+    """Check the data, measure one step of each stage, say what training needs, and stop without writing a run."""
 
     def run(self, rest: Sequence[str]) -> None:
         from ddmi.experiment import Experiment
@@ -69,6 +72,13 @@ class Train:
         if self.text_weights is not None:
             experiment = with_text_weights(experiment, self.text_weights)
         experiment = _parse(Experiment, experiment, rest, f"{PROGRAM} train {self.recipe}")
+        stages = ("vae", *(["vae-gan"] if experiment.gan else []), "diffusion")
+        chosen = stages if self.stage == "all" else (self.stage,)
+        chosen = chosen if self.vae is None else ("diffusion",)
+        if self.dry_run:
+            from ddmi.dry_run import dry_run
+
+            return dry_run(experiment, chosen, print)
         started = (directory / CONFIG).exists()
         if directory.exists() and not directory.is_dir():
             raise ValueError(f"--run {directory} is a file; name a directory")
@@ -76,18 +86,14 @@ class Train:
             raise ValueError(f"{directory} holds a run already; go on with --resume, or name another --run")
         if started:
             _same_model(read_experiment(directory), experiment, directory)
-        stages = ("vae", *(["vae-gan"] if experiment.gan else []), "diffusion")
         run = Run(experiment, directory, say)
         directory.mkdir(parents=True, exist_ok=True)
         if run.state.is_main_process:
             from ddmi_diffusion import atomic_write_text
 
             atomic_write_text(directory / CONFIG, json.dumps(to_json(experiment), indent=2) + "\n")
-        chosen = stages if self.stage == "all" else (self.stage,)
-        if self.vae is not None:
-            if not (self.resume and (directory / VAE).exists()):
-                run.take_vae(self.vae)
-            chosen = ("diffusion",)
+        if self.vae is not None and not (self.resume and (directory / VAE).exists()):
+            run.take_vae(self.vae)
         run.train(chosen, self.resume)
 
 
@@ -156,29 +162,58 @@ class Reconstruct:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Print a table of metrics and write RUN/metrics.json.  Further options: `--help` after RUN."""
+    """Print metrics; write RUN/metrics.json and RUN/evaluations/PROTOCOL.json.  Further options: `--help` after RUN."""
 
     run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
     """A run or a saved model."""
+    protocol: str = "offline"
+    """How published numbers were measured: fid-50k, kid, fvd, ...; an unknown name lists those that fit the run."""
     seed: int = 0
     """Of the samples."""
     data: str | None = None
     """Where the data are now, if not where the run was trained."""
+    steps: int | None = None
+    """Steps of the sampler; default the recipe's."""
+    sampler: str | None = None
+    """ddim, ddpm, dpm-solver++, unipc, or euler (flow); default the recipe's."""
+    device: str = "cpu"
+    """Where the model and the protocol's network compute, such as cuda."""
 
     def run(self, rest: Sequence[str]) -> None:
+        from ddmi.evaluation import evaluate_run
         from ddmi.pipeline import DDMI
-        from ddmi_diffusion import atomic_write_text
+        from ddmi.protocols import find_protocol
 
-        model = DDMI.from_pretrained(self.run_dir)
+        model = DDMI.from_pretrained(self.run_dir, device=self.device)
         modality = model.experiment.modality
-        settings = _parse(modality.Evaluation, modality.Evaluation(), rest, f"{PROGRAM} evaluate RUN")
+        protocol = find_protocol(modality, self.protocol)
+        settings = _parse(type(protocol.settings), protocol.settings, rest, f"{PROGRAM} evaluate RUN")
         modality = replace(modality, source=self.data) if self.data else modality
-        metrics = modality.evaluate(model, settings, seed=self.seed, note=say)
+        metrics = evaluate_run(
+            model, modality, self.run_dir, self.protocol, protocol, settings,
+            seed=self.seed, steps=self.steps, sampler=self.sampler, note=say,
+        )  # fmt: skip
         width = max(map(len, metrics))
         for name, value in sorted(metrics.items()):
             print(f"{name:{width}}  {value:10.4g}")
-        atomic_write_text(self.run_dir / "metrics.json", json.dumps(metrics, indent=2, sort_keys=True) + "\n")
-        say(f"wrote {self.run_dir / 'metrics.json'}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Print the evaluations of runs as Markdown, beside the paper's numbers."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Runs that `ddmi evaluate` has measured."""
+    paper: str | None = None
+    """The data set of the paper to compare with, such as afhqv2-cat; default those of the runs' recipes."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.table import markdown_table
+
+        _no_more(rest)
+        if not self.runs:
+            raise ValueError("table: name at least one run")
+        print(markdown_table(self.runs, self.paper), end="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +236,33 @@ class Report:
         say("pictures:")
         for path in model.experiment.modality.report(model, out, seed=self.seed, note=say):
             say(f"  {path}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analyze:
+    """Draw how a run works: spectra, read-outs without a scale, interpolations, nearest training items."""
+
+    run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
+    """A run or a saved model."""
+    out: Path | None = None
+    """Directory to write to; default RUN/analysis."""
+    seed: int = 0
+    """Of the samples."""
+    data: str | None = None
+    """Where the data are now, if not where the run was trained."""
+
+    def run(self, rest: Sequence[str]) -> None:
+        from ddmi.analysis import Analysis, analyze_run
+        from ddmi.pipeline import DDMI
+
+        model = DDMI.from_pretrained(self.run_dir)
+        settings = _parse(Analysis, Analysis(), rest, f"{PROGRAM} analyze RUN")
+        modality = model.experiment.modality
+        if self.data:
+            modality = replace(modality, source=self.data)
+        out = self.out or self.run_dir / "analysis"
+        for path in analyze_run(model, modality, out, settings, seed=self.seed, note=say):
+            say(f"wrote {path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +355,9 @@ COMMANDS: dict[str, type[Any]] = {
     "sample": Sample,
     "reconstruct": Reconstruct,
     "evaluate": Evaluate,
+    "table": Table,
     "report": Report,
+    "analyze": Analyze,
     "fit": Fit,
     "prepare": Prepare,
     "import-reference": ImportReference,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -50,16 +51,16 @@ class VAEConfig:
     spectral_weight: float = 0.0
     """Final weight of the sum of largest singular values; 0: none."""
     spectral_start: float = 0.0
-    """Its weight at the first step."""
+    """Its weight at the first step, from which it falls geometrically; 0: the same throughout."""
     perceptual: EfficientNetPerceptualConfig | LPIPSConfig | None = None
     """Perceptual term."""
     opacity: OpacityConfig | None = None
     """Term that holds the opacity of rays to the object's mask, for radiance fields."""
 
     def terms(self) -> dict[str, Term]:
-        """What is added to the objective, by name."""
+        """What is added to the objective, by name; a term of weight 0 is left out."""
         chosen = {"perceptual": self.perceptual, "opacity": self.opacity}
-        return {name: config.build() for name, config in chosen.items() if config is not None}
+        return {name: config.build() for name, config in chosen.items() if config is not None and config.weight}
 
     def build(self, layout: PlaneLayout) -> D2CVAE:
         decoder = self.decoder.build(layout, self.latent_channels)
@@ -72,7 +73,9 @@ class VAEConfig:
     def spectral_schedule(self, steps: int) -> Callable[[int], float] | None:
         if not self.spectral_weight:
             return None
-        return Ramp(start=self.spectral_start, stop=self.spectral_weight, steps=int(self.kl_ramp * steps))
+        start = math.log(self.spectral_start or self.spectral_weight)
+        ramp = Ramp(start=start, stop=math.log(self.spectral_weight), steps=int(self.kl_ramp * steps))
+        return lambda step: math.exp(ramp(step))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,10 @@ class AdversarialConfig:
     """Of the autoencoder in this stage."""
     discriminator: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Of the discriminator."""
+    kl_weight: float | None = None
+    """lambda_z of this stage; None: that with which stage 1 ended."""
+    spectral_weight: float | None = None
+    """Weight of the largest singular values in this stage; None: that with which stage 1 ended."""
 
 
 @dataclass(frozen=True, kw_only=True)

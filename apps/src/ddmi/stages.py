@@ -13,12 +13,12 @@ from accelerate import PartialState
 from torch import nn
 
 from ddmi.experiment import Experiment
+from ddmi.objectives import Encoder, vae_objective
 from ddmi.pipeline import CONFIG, DDMI, VAE, read_experiment
 from ddmi.serialization import to_json
 from ddmi.weights import load_weights
 from ddmi_diffusion import (
     DiffusionObjective,
-    LatentBatch,
     LatentCache,
     LatentSpace,
     Planes,
@@ -30,7 +30,7 @@ from ddmi_diffusion import (
     latest_checkpoint,
 )
 from ddmi_modalities.text.tower import TextTower, pretrained_tower
-from ddmi_vae import D2CVAE, Posterior, VAEObjective
+from ddmi_vae import D2CVAE, Posterior
 
 Say = Callable[[str], None]
 STAGES = ("vae", "vae-gan", "diffusion")
@@ -67,7 +67,7 @@ class Run:
     def vae(self, resume: bool) -> None:
         """Stage 1."""
         config = self.experiment.vae_training
-        vae = self._new_vae(config.seed)
+        vae = self.new_vae(config.seed)
         self.say(f"stage vae: {_millions(vae)} parameters, {config.steps} steps of {config.batch_size}")
         trainer = self._vae_trainer(vae, config, "vae", adversary=None, judge=None)
         trainer.fit(self._resumes("vae", resume))
@@ -83,7 +83,7 @@ class Run:
                     f"--vae {source}: its {part} has other settings than this recipe's (see {source / CONFIG}); "
                     "leave --vae out to train an autoencoder"
                 )
-        vae = self._new_vae(self.experiment.vae_training.seed)
+        vae = self.new_vae(self.experiment.vae_training.seed)
         load_weights(vae, source / VAE, hint="train it with `ddmi train ... --stage vae`")
         if self.state.is_main_process:
             DDMI(self.experiment, vae).save_pretrained(self.directory)
@@ -98,7 +98,7 @@ class Run:
                 f"recipe {self.experiment.recipe!r}, preset {self.experiment.preset!r} has no stage vae-gan; "
                 "choose --stage vae, diffusion or all"
             )
-        vae = self._new_vae(gan.training.seed)
+        vae = self.new_vae(gan.training.seed)
         load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage goes on from its weights")
         adversary, judge = gan.adversary.build()
         self.say(f"stage vae-gan: {gan.training.steps} steps of {gan.training.batch_size}")
@@ -106,21 +106,14 @@ class Run:
         trainer.fit(self._resumes("vae-gan", resume))
         self._save_vae(trainer, vae)
 
-    def _new_vae(self, seed: int) -> D2CVAE:
+    def new_vae(self, seed: int) -> D2CVAE:
+        """An untrained autoencoder."""
         torch.manual_seed(seed)
         return self.experiment.vae.build(self.experiment.modality.layout)
 
     def _vae_trainer(self, vae: D2CVAE, config: TrainerConfig, stage: str, adversary: Any, judge: Any) -> Trainer:
-        modality, settings = self.modality, self.experiment.vae
-        objective = VAEObjective(
-            vae,
-            predict=modality.predict,
-            nll=modality.nll,
-            kl_weight=settings.kl_schedule(config.steps),
-            terms=settings.terms(),
-            adversary=adversary,
-            spectral_weight=settings.spectral_schedule(config.steps),
-        )
+        modality = self.modality
+        objective = vae_objective(self.experiment, vae, config.steps, adversary)
         with self.state.main_process_first():  # the first process builds what is cached on disk
             data, held_out = modality.dataset("train"), modality.dataset("test")
         self.say(f"data: {len(data)} training items, {len(held_out)} held out")
@@ -159,11 +152,11 @@ class Run:
             self.experiment.diffusion_training,
             self.modality,
         )
-        vae = self._new_vae(config.seed)
+        vae = self.new_vae(config.seed)
         load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage models its latents")
         vae = vae.eval().requires_grad_(False).to(self.state.device)
         torch.manual_seed(config.seed)
-        conditioner = self._conditioner()
+        conditioner = self.conditioner()
         with self.state.main_process_first():
             data: Any = modality.dataset("train")
             moments: Any = None
@@ -177,7 +170,7 @@ class Run:
                 collate: Any = data.collate
             else:
                 statistics, collate = self._encode(vae, data, 0), modality.collate
-                moments = _Encoder(vae)
+                moments = Encoder(vae)
         space = LatentSpace.fit(statistics, settings.packing)
         if not settings.whiten:
             space = LatentSpace.identity(space.plane_shapes, settings.packing)
@@ -194,7 +187,7 @@ class Run:
             made = modality.render(functions, modality.View())
             made.save_sheet(self.directory / "diffusion" / "sheets" / f"{step:08d}.png")
 
-        objective = DiffusionObjective(diffusion, space, moments=moments, **self._conditioning(conditioner))
+        objective = DiffusionObjective(diffusion, space, moments=moments, **self.conditioning(conditioner))
         trainer = Trainer(objective, data, collate, config, self.directory / "diffusion", on_sheet=sheet)
         trainer.fit(self._resumes("diffusion", resume))
         trainer.load_average()
@@ -203,7 +196,7 @@ class Run:
             self.say(f"saved {self.directory}: generate with `ddmi sample {self.directory}`")
         self.state.wait_for_everyone()
 
-    def _conditioner(self) -> TextTower | None:
+    def conditioner(self) -> TextTower | None:
         """The text tower: new, or a frozen one with its pretrained weights."""
         text, settings = self.experiment.diffusion.text, self.experiment.diffusion
         if text is None:
@@ -215,7 +208,7 @@ class Run:
         self.say(f"text tower: pretrained weights {text.weights}")
         return pretrained_tower(str(text.weights)).to(self.state.device)
 
-    def _conditioning(self, conditioner: TextTower | None) -> dict[str, Any]:
+    def conditioning(self, conditioner: TextTower | None) -> dict[str, Any]:
         """What the objective needs: a tower to train, or the null condition of one that stays as it is."""
         if conditioner is None:
             return {}
@@ -259,18 +252,6 @@ class Run:
     def _resumes(self, stage: str, resume: bool) -> bool:
         """`--resume` of a run that never reached this stage starts it."""
         return resume and latest_checkpoint(self.directory / stage / "checkpoints") is not None
-
-
-class _Encoder:
-    """Moments of a batch by the frozen autoencoder, which is not part of the objective that is trained and saved."""
-
-    def __init__(self, vae: D2CVAE) -> None:
-        self.vae = vae
-
-    @torch.no_grad()
-    def __call__(self, batch: Any) -> LatentBatch:
-        posterior = self.vae.encode(batch.inputs)
-        return LatentBatch(posterior.mean, posterior.std)
 
 
 def _millions(module: nn.Module) -> str:

@@ -1,43 +1,21 @@
-"""Recipes: functions from a preset's name to an `Experiment`."""
+"""Recipes: functions from the names of a recipe and a preset to an `Experiment`."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ddmi.experiment import Experiment
-from ddmi.recipes.images import image_folder, openmoji
-from ddmi.recipes.scenes import srn_cars, turntable
-from ddmi.recipes.shapes import furniture, furniture_text, shape_folder
-from ddmi.recipes.videos import moving_openmoji, sky_timelapse
+from ddmi.recipes.images import image_recipes
+from ddmi.recipes.recipe import ALL, Recipe
+from ddmi.recipes.scenes import scene_recipes
+from ddmi.recipes.shapes import shape_recipes
+from ddmi.recipes.videos import video_recipes
 
 __all__ = ["PRESETS", "RECIPES", "Recipe", "make_experiment", "with_text_weights"]
 
-PRESETS = ("test", "demo", "small", "paper")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What `ddmi recipes` lists."""
-
-    make: Callable[[str], Experiment]
-    summary: str
-    needs_data: bool = False
-    """Whether `--data PATH` must name the data."""
-
-
-RECIPES: dict[str, Recipe] = {
-    "openmoji": Recipe(openmoji, "OpenMoji drawings (embedded; CC BY-SA 4.0), true at every resolution"),
-    "images": Recipe(image_folder, "a folder of your images (--data PATH)", needs_data=True),
-    "furniture": Recipe(furniture, "3D chairs and tables (embedded, procedural) as occupancy functions"),
-    "furniture-text": Recipe(furniture_text, "3D chairs and tables from a sentence"),
-    "turntable": Recipe(turntable, "radiance fields of coloured furniture and cars (embedded, procedural)"),
-    "srn-cars": Recipe(srn_cars, "radiance fields from your posed views, or SRN Cars (--data PATH)", needs_data=True),
-    "shapes": Recipe(shape_folder, "your meshes, or ShapeNet of occupancy networks (--data PATH)", needs_data=True),
-    "moving-openmoji": Recipe(moving_openmoji, "clips of moving OpenMoji drawings (embedded), true at every time"),
-    "sky-timelapse": Recipe(sky_timelapse, "your videos: files, or folders of frames (--data PATH)", needs_data=True),
-}
+PRESETS = ALL
+RECIPES: dict[str, Recipe] = {**image_recipes(), **shape_recipes(), **scene_recipes(), **video_recipes()}
 
 
 def make_experiment(recipe: str, preset: str, data: str | None = None) -> Experiment:
@@ -46,12 +24,12 @@ def make_experiment(recipe: str, preset: str, data: str | None = None) -> Experi
         near = difflib.get_close_matches(recipe, RECIPES, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(sorted(RECIPES))}"
         raise ValueError(f"unknown recipe {recipe!r}; {hint} (`ddmi recipes` lists them)")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r} of {recipe!r}; choose one of {', '.join(PRESETS)}")
     entry = RECIPES[recipe]
+    if preset not in entry.presets:
+        raise ValueError(f"recipe {recipe!r} has no preset {preset!r}; choose one of {', '.join(entry.presets)}")
     if entry.needs_data and data is None:
         raise ValueError(f"recipe {recipe!r} has no data of its own; name them with --data PATH")
-    experiment = entry.make(preset)
+    experiment = entry.make(recipe, preset)
     return experiment if data is None else replace(experiment, modality=replace(experiment.modality, source=data))
 
 
@@ -60,5 +38,5 @@ def with_text_weights(experiment: Experiment, source: str) -> Experiment:
     from ddmi_modalities.text.tower import pretrained_tower
 
     if experiment.diffusion.text is None:
-        raise ValueError(f"recipe {experiment.recipe!r} has no text; --text-weights is for furniture-text")
+        raise ValueError(f"recipe {experiment.recipe!r} has no text; see furniture-text and text2shape")
     return replace(experiment, diffusion=replace(experiment.diffusion, text=pretrained_tower(source).config))

@@ -1,4 +1,4 @@
-"""Latent diffusion as all recipes have it: in small presets, and in the preset `paper`."""
+"""Latent diffusion as all recipes have it, but for the preset `paper`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,3 @@ def diffusion(*, width: int, multipliers: tuple[int, ...], steps: int, blocks: i
         sampling_steps=steps,
         **more,
     )
-
-
-def paper_diffusion(**settings: Any) -> DiffusionConfig:
-    """The mixed noise prediction of the paper, on latents as they are."""
-    return DiffusionConfig(mixed=-6.0, whiten=False, **settings)

@@ -1,4 +1,4 @@
-"""How the stages of all recipes are trained: small presets quickly, the preset `paper` as the paper does."""
+"""How the stages of all recipes are trained, but for the preset `paper`."""
 
 from __future__ import annotations
 
@@ -23,34 +23,3 @@ def training(*, steps: int, batch_size: int, learning_rate: float) -> TrainerCon
 def two_steps() -> TrainerConfig:
     """Preset test: that everything runs."""
     return TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32")
-
-
-def paper_autoencoder(
-    *, steps: int, batch_size: int, accumulate: int = 1, learning_rate: float = 1e-4, warmup: int = 2500
-) -> TrainerConfig:
-    """The paper's first stage: a cosine, and no average of the weights."""
-    return TrainerConfig(
-        steps=steps,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        floor=1e-6,
-        betas=(0.9, 0.99),
-        grad_clip=1.0,
-        ema_decay=0.0,
-    )
-
-
-def paper_denoiser(*, steps: int, batch_size: int, accumulate: int = 1, ema_every: int = 5) -> TrainerConfig:
-    """The paper's second stage: a constant rate, and an average of the weights over tens of thousands of steps."""
-    return TrainerConfig(
-        steps=steps,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        learning_rate=1e-4,
-        schedule="constant",
-        warmup=0,
-        ema_decay=0.9999,
-        ema_every=ema_every,
-    )

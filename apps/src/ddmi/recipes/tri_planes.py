@@ -13,11 +13,12 @@ from ddmi.networks import (
     ReadOutConfig,
     UNetConfig,
 )
-from ddmi.recipes.latents import diffusion, paper_diffusion
+from ddmi.recipes.latents import diffusion
+from ddmi.recipes.paper import paper_diffusion
 
 Settings = dict[str, Any]
-READ_OUT = {"test": 16, "demo": 64, "small": 128}
-"""Width of the read-out in small presets."""
+READ_OUT = {"test": 16, "demo": 64, "small": 128, "ours": 256}
+"""Width of the read-out in all presets but `paper`."""
 
 
 def point_vae(
@@ -29,11 +30,12 @@ def point_vae(
     decoder: Settings | None = None,
     **settings: Any,
 ) -> VAEConfig:
-    """The autoencoder of a small preset, with `basis` channels of a basis vector and the given further settings."""
+    """The autoencoder of any preset but `paper`, with `basis` channels of a basis vector and further settings."""
     hidden, features, width, multipliers, size, latent = {
         "test": (8, 8, 8, (1, 2), 16, 4),
         "demo": (32, 32, 24, (1, 1, 2), 32, 16),
         "small": (64, 32, 64, (1, 2, 4), 64, 16),
+        "ours": (128, 32, 128, (1, 2, 4), 64, 16),
     }[preset]
     planes: Settings = dict(width=width, multipliers=multipliers, blocks=1, mixing="tokens", shortcuts=True, groups=8)
     return VAEConfig(
@@ -50,30 +52,16 @@ def point_vae(
 
 
 def plane_diffusion(preset: str) -> DiffusionConfig:
-    """Latent diffusion of a small preset."""
-    width, multipliers, steps = {"test": (16, (1, 2), 4), "demo": (96, (1, 2), 50), "small": (128, (1, 2, 4), 50)}[
-        preset
-    ]
-    return diffusion(width=width, multipliers=multipliers, steps=steps)
-
-
-def paper_point_vae(
-    read_out: ReadOutConfig | RadianceReadOutConfig,
-    *,
-    encoder: Settings | None = None,
-    decoder: Settings | None = None,
-    **settings: Any,
-) -> VAEConfig:
-    """The paper's autoencoder of points, with the given further settings."""
-    planes: Settings = dict(width=64, multipliers=(1, 2, 4), mixing="channels", mixed_levels=(0, 1, 2))
-    return VAEConfig(
-        encoder=PointEncoderConfig(planes=EncoderConfig(in_channels=32, blocks=2, **planes), **(encoder or {})),
-        decoder=DecoderConfig(blocks=3, **planes, **(decoder or {})),
-        read_out=read_out,
-        **settings,
-    )
+    """Latent diffusion of any preset but `paper`."""
+    width, multipliers, blocks, steps = {
+        "test": (16, (1, 2), 1, 4),
+        "demo": (96, (1, 2), 1, 50),
+        "small": (128, (1, 2, 4), 1, 50),
+        "ours": (192, (1, 2, 4), 2, 50),
+    }[preset]
+    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps)
 
 
 def paper_plane_diffusion() -> DiffusionConfig:
     """The paper's latent diffusion on three planes of 16 x 16."""
-    return paper_diffusion(denoiser=UNetConfig(width=256, multipliers=(1, 2, 4)), sampling_steps=200)
+    return paper_diffusion(UNetConfig(width=256, multipliers=(1, 2, 4, 6)), sampling_steps=200)

@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ddmi.experiment import AdversarialConfig, Experiment, VAEConfig
-from ddmi.networks import DecoderConfig, ReadOutConfig, SpaceTimeEncoderConfig, UNetConfig
-from ddmi.recipes.latents import diffusion, paper_diffusion
-from ddmi.recipes.schedule import paper_autoencoder, paper_denoiser, training, two_steps
-from ddmi_diffusion import OptimizerConfig
+from ddmi.networks import DecoderConfig, ReadOutConfig, SpaceTimeEncoderConfig
+from ddmi.recipes.latents import diffusion
+from ddmi.recipes.paper import (
+    Epochs,
+    paper_autoencoder,
+    paper_denoiser,
+    paper_diffusion,
+    paper_gan,
+    paper_vae,
+    paper_weights,
+    spectral,
+)
+from ddmi.recipes.recipe import ALL, Recipe
+from ddmi.recipes.schedule import training, two_steps
+from ddmi.reference.latent_config import RowUNetConfig
 from ddmi_modalities.image.terms import LPIPSConfig
 from ddmi_modalities.video import VideoModality
 from ddmi_modalities.video.terms import ClipAdversaryConfig
 
-
-def moving_openmoji(preset: str) -> Experiment:
-    """OpenMoji drawings on smooth paths, true at any size and time: the embedded video data set."""
-    return _videos("moving-openmoji", preset, source="moving-openmoji")
+CLIPS = 5000
+"""Videos of an epoch of SkyTimelapse, about: it depends on how films are cut, and nobody says how the paper does."""
 
 
-def sky_timelapse(preset: str) -> Experiment:
-    """Real clips: SkyTimelapse's folders of frames, or any video files; `--data` names them."""
-    return _videos("sky-timelapse", preset, source="")
+@dataclass(frozen=True, kw_only=True)
+class VideoData:
+    """What a recipe knows of its data."""
+
+    summary: str
+    source: str = ""
+    presets: tuple[str, ...] = ALL
 
 
-def _videos(name: str, preset: str, *, source: str) -> Experiment:
+VIDEOS = {
+    "moving-openmoji": VideoData(
+        summary="clips of moving OpenMoji drawings (embedded), true at every time",
+        source="moving-openmoji",
+        presets=tuple(preset for preset in ALL if preset != "ours"),
+    ),
+    "sky-timelapse": VideoData(summary="your videos: files, or folders of frames (--data PATH)"),
+}
+
+
+def video_experiment(name: str, preset: str) -> Experiment:
+    """The experiment of one of `VIDEOS`."""
+    source = VIDEOS[name].source
     if preset == "paper":
-        return _paper_videos(name, source)
-    size = {"test": 16, "demo": 32, "small": 64}[preset]
+        return _paper(name, source)
+    size = {"test": 16, "demo": 32, "small": 64, "ours": 256}[preset]
     modality = VideoModality(
         source=source,
         size=size,
-        target_sizes=(size, 2 * size),
-        target_weights=(0.5, 0.5),
-        points={"test": 64, "demo": 1024, "small": 4096}[preset],
+        target_sizes=(size, 2 * size) if preset != "ours" else (size,),
+        target_weights=(0.5, 0.5) if preset != "ours" else (1.0,),
+        points={"test": 64, "demo": 1024, "small": 4096, "ours": 16_384}[preset],
         # The squared error learns rare colours; the absolute one, a median, paints them in the common ones for long.
         likelihood="gaussian",
-        items={"test": 8, "demo": 4000, "small": 50_000}[preset],
+        items={"test": 8, "demo": 4000}.get(preset, 50_000),
     )
     if preset == "test":
         return Experiment(
@@ -60,7 +85,7 @@ def _videos(name: str, preset: str, *, source: str) -> Experiment:
                 width=128,
                 depth=2,
                 patch=8,
-                latent=32,
+                latent=64,
                 basis=16,
                 decoder_width=32,
                 multipliers=(1, 1, 2, 2),
@@ -70,16 +95,28 @@ def _videos(name: str, preset: str, *, source: str) -> Experiment:
             diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row"),
             diffusion_training=training(steps=1200, batch_size=16, learning_rate=1e-3),
         )
+    if preset == "small":
+        return Experiment(
+            recipe=name,
+            preset=preset,
+            modality=modality,
+            vae=_vae(
+                width=192, depth=6, patch=4, latent=16, basis=32, decoder_width=64, multipliers=(1, 2, 2), read_out=128
+            ),
+            vae_training=training(steps=100_000, batch_size=16, learning_rate=5e-4),
+            diffusion=diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50, packing="row"),
+            diffusion_training=training(steps=150_000, batch_size=64, learning_rate=3e-4),
+        )
     return Experiment(
         recipe=name,
         preset=preset,
         modality=modality,
         vae=_vae(
-            width=192, depth=6, patch=4, latent=16, basis=32, decoder_width=64, multipliers=(1, 2, 2), read_out=128
+            width=384, depth=8, patch=8, latent=16, basis=64, decoder_width=64, multipliers=(1, 2, 4, 4), read_out=256
         ),
-        vae_training=training(steps=100_000, batch_size=16, learning_rate=5e-4),
-        diffusion=diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50, packing="row"),
-        diffusion_training=training(steps=150_000, batch_size=64, learning_rate=3e-4),
+        vae_training=training(steps=200_000, batch_size=16, learning_rate=3e-4),
+        diffusion=diffusion(width=192, multipliers=(1, 2, 4), blocks=2, steps=50, packing="row"),
+        diffusion_training=training(steps=400_000, batch_size=64, learning_rate=2e-4),
     )
 
 
@@ -97,63 +134,61 @@ def _vae(
     return VAEConfig(
         encoder=SpaceTimeEncoderConfig(
             width=width, depth=depth, heads=max(1, width // 48), patch=patch, expansion=2, pooling_depth=1,
-            pooling_heads=max(1, width // 48), direct=True,
+            pooling_heads=max(1, width // 48), direct=4,
         ),
         decoder=DecoderConfig(
             channels=basis, scales=3, width=decoder_width, multipliers=multipliers, blocks=1, mixing="tokens",
-            scaled_axes="xy", reduction="concat", shortcuts=True, groups=8,
+            scaled_axes="xy", reduction="product", shortcuts=True, groups=8,
         ),
-        read_out=ReadOutConfig(width=read_out),
+        read_out=ReadOutConfig(width=read_out, coordinates=True),
         latent_channels=latent,
         kl_weight=1e-6,
         kl_start=1e-6,
     )  # fmt: skip
 
 
-def _paper_videos(name: str, source: str) -> Experiment:
-    """The paper's architecture and schedule for SkyTimelapse, 16 frames of 256 x 256, on this recipe's data."""
-    # Weights of the reference are divided by the 1,048,576 points over which it sums its likelihood.
+def _paper(name: str, source: str) -> Experiment:
+    """The paper's architecture and schedule for SkyTimelapse, 16 frames of 256 x 256, on this recipe's data.
+
+    The discriminators are ours: their terms are weighted adaptively, and no features are matched.
+    """
     points = 16 * 256 * 256
+    gan, discriminator = paper_gan(Epochs(items=CLIPS, batch=2, count=400), 1e-4)
     return Experiment(
         recipe=name,
         preset="paper",
         modality=VideoModality(
-            source=source,
-            size=256,
-            target_sizes=(256,),
-            points=0,
-            shown=16,
-            crop=256,
-            align_corners=True,
+            source=source, size=256, target_sizes=(256,), points=0, shown=16, crop=256, align_corners=True
         ),
-        vae=VAEConfig(
-            encoder=SpaceTimeEncoderConfig(),
-            decoder=DecoderConfig(
-                width=64,
-                multipliers=(1, 2, 4, 8),
-                blocks=3,
-                mixing="tokens",
-                mixed_levels=(0, 1, 2, 3),
-                scaled_axes="xy",
-                reduction="concat",
+        vae=paper_vae(
+            "video",
+            dict(
+                timesformer_channels=384, splits=1, patch_size=8, resolution=256, z_channels=64, in_channels=3, ch=64,
+                ch_mult=[1, 2, 4, 8], hdbf_resolutions=[128, 64], inter_attn_resolutions=[32, 64, 128, 256],
+                attn_type="vanilla-multihead",
             ),
-            kl_weight=0.1 / points,
-            kl_start=1e-4 / points,
-            spectral_weight=0.1 / points,
-            spectral_start=5.0 / points,
-            perceptual=LPIPSConfig(),
+            dict(in_ch=2),
+            dict(frames=16),
+            perceptual=LPIPSConfig(weight=1 / points),
+            **paper_weights(0.1, points),
         ),
-        vae_training=paper_autoencoder(steps=100_000, batch_size=10, accumulate=5),
+        vae_training=paper_autoencoder(Epochs(items=CLIPS, batch=2, count=200)),
         gan=AdversarialConfig(
-            adversary=ClipAdversaryConfig(),
-            training=paper_autoencoder(steps=300_000, batch_size=10, accumulate=5),
-            discriminator=OptimizerConfig(learning_rate=1e-4, warmup=2500, betas=(0.5, 0.9)),
+            adversary=ClipAdversaryConfig(augment=False),
+            training=gan,
+            discriminator=discriminator,
+            spectral_weight=spectral(1.0) / points,
         ),
         diffusion=paper_diffusion(
-            denoiser=UNetConfig(width=256, multipliers=(1, 2, 4, 6), head_channels=64),
-            packing="row",
-            cache=False,
-            sampling_steps=200,
+            RowUNetConfig(width=256, multipliers=(1, 2, 4, 6), head_channels=64), packing="row", sampling_steps=200
         ),
-        diffusion_training=paper_denoiser(steps=500_000, batch_size=4),
-    )
+        diffusion_training=paper_denoiser(Epochs(items=CLIPS, batch=2, count=1500, accumulate=1)),
+    )  # fmt: skip
+
+
+def video_recipes() -> dict[str, Recipe]:
+    """All of `VIDEOS`."""
+    return {
+        name: Recipe(video_experiment, data.summary, data.presets, needs_data=not data.source)
+        for name, data in VIDEOS.items()
+    }

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +17,10 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from ddmi_modalities.image.folder_split import pictures_of_split
 from ddmi_modalities.image.raster_cache import default_cache
 from ddmi_modalities.pixels import centre_square, open_picture, resize_square, to_tensor
-from ddmi_modalities.splits import Split, check_split, split_of
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+from ddmi_modalities.splits import Split, check_split
 
 
 @dataclass(frozen=True)
@@ -54,42 +54,40 @@ class Photograph:
 class ImageFolder:
     """All readable pictures below `root`, as centred squares.
 
-    The split is the folder `train` or `test` (or `val`) where the root has both; otherwise every tenth picture or so
-    is held out, by the hash of its path.  Every file is decoded once to be sure that training will not stop at a broken
-    one; what was found is remembered in the cache by path, size and time of change.
+    What is held out, folders, lists or names decide: see `pictures_of_split`.  Every file is decoded once to be sure
+    that training will not stop at a broken one; what was found is remembered in the cache by path, size and time of
+    change.
 
     Args:
         root: The folder; links are followed to files, not to folders.
         split: "train" or "test".
+        classes, held_out: See `pictures_of_split`.
         min_size: Pictures whose shorter side has fewer pixels are left out.
         strict: Refuse the folder when any picture is broken or too small, instead of reporting and skipping it.
         cache: Where to remember which files are sound, default `$XDG_CACHE_HOME/ddmi`.
 
     Raises:
-        ValueError: There is no such folder, it has no usable picture in this split, or `strict` found a bad one.
+        ValueError: There is no such folder or class, it has no usable picture in this split, or `strict` found a bad
+            one.
     """
 
     def __init__(
-        self, root: Path | str, split: Split, *, min_size: int = 16, strict: bool = False, cache: Path | None = None
+        self,
+        root: Path | str,
+        split: Split,
+        *,
+        classes: Sequence[str] = (),
+        held_out: int = 0,
+        min_size: int = 16,
+        strict: bool = False,
+        cache: Path | None = None,
     ) -> None:
         check_split(split)
         root = Path(root).expanduser()
         if not root.is_dir():
             what = "is a file" if root.exists() else "does not exist"
             raise ValueError(f"ImageFolder: {str(root)!r} {what}; give the path of a folder of images")
-        self.root, by_hash = _split_folder(root.resolve(), split)
-        names = sorted(
-            path.relative_to(self.root).as_posix()
-            for path in self.root.rglob("*")
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
-        if not names:
-            raise ValueError(
-                f"ImageFolder: no images below {str(self.root)!r}; "
-                f"wanted files that end in {', '.join(sorted(SUFFIXES))}"
-            )
-        if by_hash:
-            names = [name for name in names if split_of(name) == split]
+        self.root, names = pictures_of_split(root.resolve(), split, classes, held_out)
         sides = _shorter_sides(self.root, names, cache or default_cache())
         self.skipped = {
             name: side if isinstance(side, str) else f"{side} pixels on its shorter side, wanted {min_size}"
@@ -107,6 +105,7 @@ class ImageFolder:
                 )
             print(f"ImageFolder: skipped {len(self.skipped)} of {len(names)} images: {listed}{more}", file=sys.stderr)
         self.names = tuple(name for name in names if name not in self.skipped)
+        self._sides = [side for name in self.names if isinstance(side := sides[name], int)]
         if not self.names:
             raise ValueError(
                 f"ImageFolder: no usable image for the split {split!r} below {str(self.root)!r} "
@@ -119,13 +118,12 @@ class ImageFolder:
     def __getitem__(self, index: int) -> Photograph:
         return Photograph(self.root, self.names[index])
 
-
-def _split_folder(root: Path, split: Split) -> tuple[Path, bool]:
-    """The folder to search, and whether its pictures have still to be split by hash."""
-    held_out = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-    if held_out is None or not (root / "train").is_dir():
-        return root, True
-    return (root / "train" if split == "train" else held_out), False
+    def describe(self) -> str:
+        """The pictures' sizes, and how many were left out."""
+        return (
+            f"pictures of {min(self._sides)} to {max(self._sides)} pixels on the shorter side, "
+            f"{len(self.skipped)} left out"
+        )
 
 
 def _shorter_sides(root: Path, names: list[str], cache: Path) -> dict[str, int | str]:

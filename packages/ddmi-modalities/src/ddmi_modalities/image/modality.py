@@ -13,18 +13,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ddmi_fields import ImplicitFunction, PlaneLayout, grid_coordinates
-from ddmi_modalities.image.folder import ImageFolder
 from ddmi_modalities.image.items import ImageItem
-from ddmi_modalities.image.openmoji import OpenMoji
+from ddmi_modalities.image.sources import open_source
 from ddmi_modalities.image.view import ImageArtefact, ImageView
 from ddmi_modalities.modality import Batch, DataSet, FunctionSource
 from ddmi_modalities.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
 from ddmi_modalities.splits import Split
 from ddmi_vae import Randomness, gaussian_nll, laplace_nll
-
-CACHED_UP_TO, CACHED_UP_TO_FOR_POINTS = 128, 256
-"""Larger drawings are made anew each time: a window in 0.5 ms, all of it, as random pixels need it, in 6 ms at 256,
-where a cache takes 0.8 GB."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,11 @@ class ImageModality:
     """Configuration and behaviour of images; an implementation of `ddmi_modalities.Modality`."""
 
     source: str = "openmoji"
-    """'openmoji', or the path of a folder of images."""
+    """'openmoji', or the path of a folder of images, or of CIFAR-10's binary files."""
+    classes: tuple[str, ...] = ()
+    """Sub-folders to take, of a folder or of its train and test folders, such as AFHQ's 'cat'; empty: all."""
+    held_out: int = 0
+    """Where neither folders nor lists split a folder: its last so many pictures; 0: every tenth, by name."""
     size: int = 64
     """Pixels a side of what the encoder sees; the read-out's native size, at which its condition is 1."""
     target_sizes: tuple[int, ...] = (64,)
@@ -94,6 +93,8 @@ class ImageModality:
                 f"ImageModality: sizes count pixels and must be positive, got size {self.size}, crop {self.crop}, "
                 f"target_sizes {self.target_sizes}"
             )
+        if self.held_out < 0:
+            raise ValueError(f"ImageModality: held_out counts pictures, got {self.held_out}; 0 holds out by name")
         if self.points < 0:
             raise ValueError(f"ImageModality: points must not be negative, got {self.points}; 0 compares windows")
         if not self.target_sizes or len(self.target_sizes) != len(self.target_weights):
@@ -119,12 +120,8 @@ class ImageModality:
         return ImageEvaluation
 
     def dataset(self, split: Split) -> DataSet[ImageItem]:
-        """The split of OpenMoji or of the folder `source`; ValueError where there is none."""
-        if self.source == "openmoji":
-            sizes = {self.size, *self.target_sizes}
-            limit = CACHED_UP_TO_FOR_POINTS if self.points else CACHED_UP_TO
-            return OpenMoji(split, self.cache, sizes=[size for size in sorted(sizes) if size <= limit])
-        return ImageFolder(self.source, split, cache=self.cache)
+        """The split of `source`; ValueError where there is none."""
+        return open_source(self, split)
 
     def captions(self, item: ImageItem) -> tuple[str, ...]:
         return () if item.caption is None else (item.caption,)

@@ -43,7 +43,7 @@ class LPIPSConfig:
         if self.weights is None:
             raise ValueError(
                 f"the perceptual term LPIPS needs the weights of its backbone by path (--vae.perceptual.weights PATH): "
-                f"{SOURCES[self.network]}; --vae.perceptual None trains without it"
+                f"{SOURCES[self.network]}; --vae.perceptual.weight 0 trains without it"
             )
         return PerceptualTerm(LPIPSLoss(self.weights, self.network), self.weight)
 

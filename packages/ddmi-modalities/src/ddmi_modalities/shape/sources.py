@@ -37,7 +37,8 @@ class SourceSettings(Protocol):
 def open_source(settings: SourceSettings, split: Split) -> DataSet[ShapeItem]:
     """Furniture, ShapeNet (with captions: Text2Shape) where class folders hold lists, or a folder of meshes.
 
-    The test split of furniture has all combinations of attributes, also those that training does not see.
+    The test split of furniture has all combinations of attributes, also those that training does not see.  Captions lie
+    where they are named, or below the root.
     """
     check_split(split)
     if settings.source == "furniture":
@@ -50,7 +51,10 @@ def open_source(settings: SourceSettings, split: Split) -> DataSet[ShapeItem]:
         from ddmi_modalities.shape.text2shape import Text2Shape
 
         shapes = ShapeNet(root, split, settings.classes or None)
-        return shapes if settings.captions_file is None else Text2Shape(Path(settings.captions_file), shapes)
+        if settings.captions_file is None:
+            return shapes
+        captions = Path(settings.captions_file).expanduser()
+        return Text2Shape(captions if captions.is_file() else root / captions, shapes)
     from ddmi_modalities.shape.mesh_folder import MeshFolder
 
     return MeshFolder(root, split, repair=settings.repair)

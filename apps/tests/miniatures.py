@@ -1,0 +1,116 @@
+"""The layouts in which data sets are distributed, with a few tiny items."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ddmi_modalities.shape.shapenet import CLASSES
+
+
+def picture(path: Path, shade: int, size: int = 24) -> None:
+    """A square on a ground of another colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((size, size, 3), (shade % 200, 90, 160), np.uint8)
+    pixels[5:12, 4 + shade % 8 : 16] = 230
+    Image.fromarray(pixels).save(path)
+
+
+def afhq(root: Path) -> Path:
+    """ROOT/train/CLASS and ROOT/test/CLASS."""
+    for split, count in (("train", 6), ("test", 2)):
+        for place, name in enumerate(("cat", "dog", "wild")):
+            for i in range(count + place):
+                picture(root / split / name / f"flickr_{name}_{i:06}.png", 30 * i + place)
+    return root
+
+
+def celeba(root: Path) -> Path:
+    """Faces by number, without leading zeros."""
+    for i in range(12):
+        picture(root / f"{i}.jpg", 20 * i)
+    return root
+
+
+def cifar(root: Path) -> Path:
+    """The binary version of CIFAR-10, with 4 records a batch."""
+    folder = root / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        records = rng.integers(0, 256, (4, 3073), np.uint8)
+        records[:, 0] %= 10
+        records.tofile(folder / f"{name}.bin")
+    return root
+
+
+def lsun(root: Path) -> Path:
+    """Exports of both databases, which nest pictures by their names' first letters."""
+    for split, count in (("train", 6), ("val", 2)):
+        for i in range(count):
+            picture(root / f"church_outdoor_{split}" / "a" / f"{i}" / f"{i:040x}.webp", 30 * i)
+    return root
+
+
+def shapenet(root: Path) -> Path:
+    """ROOT/SYNSET/MODEL/points.npz and pointcloud.npz, and lists: balls in all 13 classes."""
+    rng = np.random.default_rng(0)
+    for synset in CLASSES:
+        models = [f"{synset[-3:]}model{i}" for i in range(4)]
+        for model in models:
+            folder = root / synset / model
+            folder.mkdir(parents=True)
+            points = rng.uniform(-0.5, 0.5, (256, 3)).astype(np.float16)
+            inside = np.linalg.norm(points, axis=1) < 0.4
+            place = dict(loc=np.zeros(3, np.float32), scale=np.float32(1))
+            np.savez(folder / "points.npz", points=points, occupancies=np.packbits(inside), **place)
+            normals = rng.normal(size=(128, 3))
+            normals = (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float16)
+            np.savez(folder / "pointcloud.npz", points=np.float16(0.4) * normals, normals=normals, **place)
+        for split, names in (("train", models[:2]), ("val", models[2:3]), ("test", models[3:])):
+            (root / synset / f"{split}.lst").write_text("\n".join(names) + "\n")
+    return root
+
+
+def text2shape(root: Path) -> Path:
+    """ShapeNet with the captions beside its classes."""
+    shapenet(root)
+    with (root / "captions.tablechair.csv").open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(("id", "modelId", "description", "category", "topLevelSynsetId", "subSynsetId"))
+        for synset, what in (("03001627", "chair"), ("04379243", "table")):
+            for i in range(4):
+                for text in (f"a round {what}", f"a {what} like a ball"):
+                    writer.writerow((i, f"{synset[-3:]}model{i}", text, what.title(), synset, synset))
+    return root
+
+
+def sky(root: Path) -> Path:
+    """ROOT/train and ROOT/val with a folder of frames for each video."""
+    for split, count in (("train", 3), ("val", 1)):
+        for video in range(count):
+            for frame in range(9):
+                picture(root / split / f"video{video}" / f"frame{frame:05}.png", 20 * video + frame)
+    return root
+
+
+def cars(root: Path) -> Path:
+    """ROOT/cars/sampled/carNNNNN.npz: views from a circle, and points with colours."""
+    folder = root / "cars" / "sampled"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    poses = np.tile(np.eye(4), (6, 1, 1))
+    for view in range(6):
+        angle = np.pi * view / 3
+        back = np.array([np.cos(angle), np.sin(angle), 0.0])
+        right = np.array([-np.sin(angle), np.cos(angle), 0.0])
+        poses[view, :3] = np.stack([right, np.array([0.0, 0.0, 1.0]), back, 1.3 * back], axis=1)
+    for car in range(12):
+        images = np.full((6, 24, 24, 3), 255, np.uint8)
+        images[:, 8:16, 6:18] = (200, 20 * car, 40)
+        points = np.concatenate([rng.uniform(-0.3, 0.3, (80, 3)), rng.uniform(0, 1, (80, 3))], axis=1)
+        np.savez(folder / f"car{car:05}.npz", images=images, cam_poses=poses, data=points)
+    return root
