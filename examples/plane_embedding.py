@@ -1,9 +1,9 @@
 """Learned planes as the positional embedding of any coordinate network, beside Fourier features and SIREN.
 
-    python examples/plane_embedding.py [PHOTO] [--seconds 20]
+    python examples/plane_embedding.py [PHOTO] [--seconds 20 | --steps 300]
 
-Three networks of about equal size learn the same picture for the same time. Needs ddmi-fields only (and Pillow to read
-PHOTO; without one it learns a drawn picture).
+Three networks of about equal size learn the same picture for the same time, or the same steps. Needs ddmi-fields only
+(and Pillow to read PHOTO; without one it learns a drawn picture).
 """
 
 from __future__ import annotations
@@ -81,15 +81,16 @@ def picture(path: str | None, size: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 127.5 - 1
 
 
-def fit(network: nn.Module, rate: float, image: Tensor, seconds: float) -> float:
-    """PSNR in dB after training on random pixels for `seconds`."""
+def fit(network: nn.Module, rate: float, image: Tensor, seconds: float, steps: int | None) -> float:
+    """PSNR in dB after training on random pixels for `seconds`, or for `steps` where given."""
     coords = grid_coordinates(image.shape[1:])
     values = image.flatten(1).T[None]
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    began = time.perf_counter()
-    while (spent := time.perf_counter() - began) < seconds:
+    began, step = time.perf_counter(), 0
+    while (done := (time.perf_counter() - began) / seconds if steps is None else step / steps) < 1:
+        step += 1
         for group in optimizer.param_groups:
-            group["lr"] = rate * (0.02 + 0.49 * (1 + math.cos(math.pi * spent / seconds)))
+            group["lr"] = rate * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
         pick = torch.randint(coords.shape[1], (16_384,))
         loss = (network(coords[:, pick]) - values[:, pick]).square().mean()
         optimizer.zero_grad()
@@ -104,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Planes, Fourier features and SIREN on one picture.")
     parser.add_argument("photo", nargs="?")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--steps", type=int, help="instead of --seconds")
     parser.add_argument("--size", type=int, default=256)
     arguments = parser.parse_args()
     image = picture(arguments.photo, arguments.size)
@@ -111,8 +113,9 @@ def main() -> None:
         torch.manual_seed(0)
         network, rate = make()
         numbers = sum(p.numel() for p in network.parameters())
-        db = fit(network, rate, image, arguments.seconds)
-        print(f"{name:18} {numbers:8,} numbers  {db:6.2f} dB in {arguments.seconds:g} s")
+        db = fit(network, rate, image, arguments.seconds, arguments.steps)
+        budget = f"{arguments.seconds:g} s" if arguments.steps is None else f"{arguments.steps} steps"
+        print(f"{name:18} {numbers:8,} numbers  {db:6.2f} dB in {budget}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UV = shutil.which("uv")
 
 EXAMPLES = {
-    "plane_embedding.py": (["ddmi-fields"], ["--seconds", "3", "--size", "32"], r"PlaneEmbedding .* ([\d.]+) dB", 20.0),
+    "plane_embedding.py": (["ddmi-fields"], ["--steps", "45", "--size", "32"], r"PlaneEmbedding .* ([\d.]+) dB", 20.0),
     "foreign_autoencoder.py": (["ddmi-diffusion"], ["--steps", "150"], r"decoded samples ([\d.]+)", 0.03),
     "custom_modality.py": (
         ["ddmi-fields", "ddmi-vae", "ddmi-diffusion", "ddmi-modalities"],
