@@ -202,7 +202,7 @@ class Evaluate:
 class Table:
     """Print the evaluations of runs as Markdown, beside the paper's numbers."""
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Positional[tuple[Path, ...]] = ()
     """Runs that `ddmi evaluate` has measured."""
     paper: str | None = None
     """The data set of the paper to compare with, such as afhqv2-cat; default those of the runs' recipes."""

@@ -95,7 +95,7 @@ def _draw_panel(draw: ImageDraw.ImageDraw, frame: _Frame, title: str, lines: Seq
         if len(at_pixels) > 1:
             draw.line(at_pixels, colour, round(2.5 * thin), joint="curve")
         for x, y in at_pixels if len(at_pixels) < 12 else at_pixels[:0]:
-            draw.circle((x, y), 3 * thin, colour)
+            draw.ellipse((x - 3 * thin, y - 3 * thin, x + 3 * thin, y + 3 * thin), colour)
     _draw_legend(draw, box, lines)
 
 
