@@ -87,7 +87,7 @@ def _ours(name: str, preset: str, data: ShapeData) -> Experiment:
     first, second = {
         "test": (two_steps(), two_steps()),
         "demo": (
-            replace(training(steps=2600, batch_size=8, learning_rate=4e-3), optimizer="muon"),
+            replace(training(steps=2200, batch_size=8, learning_rate=4e-3), optimizer="muon"),
             training(steps=1600, batch_size=32, learning_rate=1e-3),
         ),
         "small": (
