@@ -42,7 +42,7 @@ def train_image(session: nox.Session) -> None:
 
 @nox.session(name="train-shape", venv_backend="none")
 def train_shape(session: nox.Session) -> None:
-    """Train both stages on 3D furniture, and draw pictures: runs/shape (about 18 minutes on 2 cores)."""
+    """Train both stages on 3D furniture, and draw pictures: runs/shape (17 minutes on 2 cores)."""
     ddmi(session, "train", "furniture", "--preset", "demo", "--run", "runs/shape", *session.posargs)
     ddmi(session, "report", "runs/shape")
 
