@@ -58,7 +58,7 @@ def train_text2shape(session: nox.Session) -> None:
 
 @nox.session(name="train-nerf", venv_backend="none")
 def train_nerf(session: nox.Session) -> None:
-    """Train both stages on radiance fields of toy scenes, and draw pictures: runs/nerf (22 minutes on 2 cores)."""
+    """Train both stages on radiance fields of toy scenes, and draw pictures: runs/nerf."""
     ddmi(session, "train", "turntable", "--preset", "demo", "--run", "runs/nerf", *session.posargs)
     ddmi(session, "report", "runs/nerf")
 
