@@ -161,6 +161,8 @@ def test_missing_and_empty_folders(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "empty").mkdir()
     empty = fails(capsys, "train", "images", "--preset", "test", "--data", tmp_path / "empty", "--run", tmp_path / "q")
     assert str(tmp_path / "empty") in empty
+    again = fails(capsys, "train", "images", "--preset", "test", "--data", tmp_path / "empty", "--run", tmp_path / "q")
+    assert again == empty  # what trained nothing is no run that asks for --resume
 
 
 def test_a_directory_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

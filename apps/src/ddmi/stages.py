@@ -26,6 +26,7 @@ from ddmi_diffusion import (
     StepRandom,
     Trainer,
     TrainerConfig,
+    atomic_write_text,
     encode_prompts,
     latest_checkpoint,
 )
@@ -252,6 +253,31 @@ class Run:
     def _resumes(self, stage: str, resume: bool) -> bool:
         """`--resume` of a run that never reached this stage starts it."""
         return resume and latest_checkpoint(self.directory / stage / "checkpoints") is not None
+
+
+def start_run(experiment: Experiment, directory: Path, *, fresh: bool, say: Say = print) -> Run:
+    """A run in a directory, new or gone on with; its config.json is written.
+
+    Raises ValueError where `fresh` and anything was trained there, where it was of another model (its checkpoints could
+    not be loaded), and for a directory that is a file.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"--run {directory} is a file; name a directory")
+    if (directory / VAE).exists() or any((directory / stage / "checkpoints").exists() for stage in STAGES):
+        if fresh:
+            raise ValueError(f"{directory} holds a run already; go on with --resume, or name another --run")
+        theirs = read_experiment(directory)
+        for part in ("recipe", "vae", "diffusion"):
+            if getattr(theirs, part) != getattr(experiment, part):
+                raise ValueError(
+                    f"{directory} was started with another {part}; repeat its settings (see {directory / CONFIG}), "
+                    "or name another --run"
+                )
+    run = Run(experiment, directory, say)
+    directory.mkdir(parents=True, exist_ok=True)
+    if run.state.is_main_process:
+        atomic_write_text(directory / CONFIG, json.dumps(to_json(experiment), indent=2) + "\n")
+    return run
 
 
 def _millions(module: nn.Module) -> str:
