@@ -64,6 +64,21 @@ def test_concat_read_out_sees_all_scales_at_the_input() -> None:
 
 
 @pytest.mark.parametrize("make", [CoarseToFineReadOut, ConcatReadOut])
+def test_both_are_conditioned_on_scale_alike(make: type[CoarseToFineReadOut] | type[ConcatReadOut]) -> None:
+    torch.manual_seed(0)
+    read_out = make([3, 4], 2, width=8, native=16)
+    embeddings, coords = [torch.randn(2, 5, 3), torch.randn(2, 5, 4)], torch.zeros(2, 5, 2)
+    one, half = read_out(embeddings, coords), read_out(embeddings, coords, 0.5)
+    assert not torch.allclose(one, half)
+    both = read_out(embeddings, coords, torch.tensor([1.0, 0.5]))
+    torch.testing.assert_close(both, torch.stack((one[0], half[1])))
+    with pytest.raises(ValueError, match=r"one number or \(2,\)"):
+        read_out(embeddings, coords, torch.ones(3))
+    with pytest.raises(ValueError, match=f"{make.__name__}: got a condition, but was built without one"):
+        make([3, 4], 2, width=8)(embeddings, coords, 0.5)
+
+
+@pytest.mark.parametrize("make", [CoarseToFineReadOut, ConcatReadOut])
 def test_embeddings_of_another_basis_are_refused(make: type[CoarseToFineReadOut] | type[ConcatReadOut]) -> None:
     with pytest.raises(ValueError, match=r"embeddings of \[3, 4\] channels .* got \[4, 4\]; build it with"):
         make([3, 4], 1, width=8)([torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)], torch.zeros(1, 2, 2))
@@ -75,8 +90,6 @@ def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="at least one positive width"):
         CoarseToFineReadOut([], 1)
     with pytest.raises(ValueError, match="rows of a grid"):
-        CoarseToFineReadOut([3], 1, native=0)
-    with pytest.raises(ValueError, match="takes no condition"):
-        ConcatReadOut([3], 1, width=8)([torch.zeros(1, 2, 3)], torch.zeros(1, 2, 2), 0.5)
-    with pytest.raises(ValueError, match=r"one number or \(2,\)"):
-        CoarseToFineReadOut([3], 1, width=8, native=4)([torch.zeros(2, 2, 3)], torch.zeros(2, 2, 2), torch.ones(3))
+        ConcatReadOut([3], 1, native=0)
+    with pytest.raises(ValueError, match="at least one block"):
+        ConcatReadOut([3], 1, blocks=0)

@@ -70,8 +70,8 @@ class BasisField:
         return tuple(width[0] if self.reduction == "sum" else sum(width) for width in widths)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> BasisField:
-        """A basis field whose planes are `change(plane)`."""
-        return BasisField(self.layout, [[change(plane) for plane in planes] for planes in self.fields], self.reduction)
+        """A basis field of the same kind whose planes are `change(plane)`."""
+        return type(self)(self.layout, [[change(plane) for plane in planes] for planes in self.fields], self.reduction)
 
     def _reduce(self, sampled: Sequence[Tensor]) -> Tensor:
         if self.reduction == "sum":

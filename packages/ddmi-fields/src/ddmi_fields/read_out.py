@@ -22,6 +22,9 @@ class ReadOut(nn.Module, ABC):
     """For read-outs conditioned on scale: rows of the grid at which the condition is 1."""
     out: nn.Module
     """The layer that makes values of the last hidden state."""
+    style: nn.Module | None
+    """Of read-outs conditioned on scale, else None: from the embedded scale to the style of every layer."""
+    width: int
 
     @property
     def last_layer(self) -> Tensor:
@@ -37,6 +40,42 @@ class ReadOut(nn.Module, ABC):
         coords: Float[Tensor, "batch query axis"],
         condition: Tensor | float | None = None,
     ) -> Float[Tensor, "batch query channel"]: ...
+
+    def _style(self, like: Tensor, condition: Tensor | float | None) -> Tensor | None:
+        """The style of a scale: one row, or one a function of the batch."""
+        name = type(self).__name__
+        if self.style is None:
+            if condition is not None:
+                raise ValueError(f"{name}: got a condition, but was built without one; native=ROWS conditions on scale")
+            return None
+        scale = torch.as_tensor(1.0 if condition is None else condition, dtype=torch.float32, device=like.device)
+        if scale.ndim > 1 or scale.numel() not in (1, like.shape[0]):
+            raise ValueError(f"{name}: the scale must be one number or ({like.shape[0]},), got {tuple(scale.shape)}")
+        embedded = sinusoidal_embedding(scale.reshape(-1), self.width // 4)
+        return self.style(embedded.to(self.last_layer.dtype))
+
+
+def _style_network(width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(width // 4, width), nn.GELU(), nn.Linear(width, width))
+
+
+def _block(inputs: int, width: int, native: int | None, layers: int) -> nn.Module:
+    if native is None:
+        return ResidualBlock(inputs, width)
+    return StyledBlock(inputs, width, style=width, layers=layers)
+
+
+def _last(width: int, out_channels: int, native: int | None) -> nn.Module:
+    if native is None:
+        return nn.Linear(width, out_channels)
+    return ModulatedLinear(width, out_channels, style=width, demodulate=False)
+
+
+def _check_built(name: str, channels: Sequence[int], native: int | None) -> None:
+    if not channels or min(channels) < 1:
+        raise ValueError(f"{name}: channels must name at least one positive width, got {channels}")
+    if native is not None and native < 1:
+        raise ValueError(f"{name}: native counts rows of a grid, got {native}")
 
 
 def _check_embeddings(name: str, embeddings: Sequence[Tensor], channels: Sequence[int]) -> None:
@@ -76,29 +115,19 @@ class CoarseToFineReadOut(ReadOut):
         layers: int = 3,
     ) -> None:
         super().__init__()
-        if not channels or min(channels) < 1:
-            raise ValueError(f"CoarseToFineReadOut: channels must name at least one positive width, got {channels}")
+        _check_built("CoarseToFineReadOut", channels, native)
         if fusion not in ("concat", "sum"):
             raise ValueError(f"CoarseToFineReadOut: fusion must be 'concat' or 'sum', got {fusion!r}")
-        if native is not None and native < 1:
-            raise ValueError(f"CoarseToFineReadOut: native counts rows of a grid, got {native}")
         self.channels = tuple(channels)
         self.native = native
         self.width = width
         self.fusion: Fusion = fusion
         inputs = [channels[0], *(width + c if fusion == "concat" else width for c in channels[1:]), width]
-        self.blocks = nn.ModuleList(
-            ResidualBlock(n, width) if native is None else StyledBlock(n, width, style=width, layers=layers)
-            for n in inputs
-        )
+        self.blocks = nn.ModuleList(_block(n, width, native, layers) for n in inputs)
         self.lift = nn.ModuleList(nn.Linear(c, width) for c in channels[1:] if fusion == "sum")
         self.coordinates = nn.Linear(coordinates, width) if coordinates else None
-        self.style = nn.Sequential(nn.Linear(width // 4, width), nn.GELU(), nn.Linear(width, width)) if native else None
-        self.out: nn.Module = (
-            nn.Linear(width, out_channels)
-            if native is None
-            else ModulatedLinear(width, out_channels, style=width, demodulate=False)
-        )
+        self.style = _style_network(width) if native else None
+        self.out: nn.Module = _last(width, out_channels, native)
 
     def forward(
         self,
@@ -119,38 +148,37 @@ class CoarseToFineReadOut(ReadOut):
         h = self.blocks[-1](h, style)
         return self.out(h) if style is None else self.out(h, style)
 
-    def _style(self, like: Tensor, condition: Tensor | float | None) -> Tensor | None:
-        if self.style is None:
-            if condition is not None:
-                raise ValueError(
-                    "CoarseToFineReadOut: got a condition, but was built without one; native=ROWS conditions on scale"
-                )
-            return None
-        scale = torch.as_tensor(1.0 if condition is None else condition, dtype=torch.float32, device=like.device)
-        if scale.ndim > 1 or scale.numel() not in (1, like.shape[0]):
-            raise ValueError(
-                f"CoarseToFineReadOut: the scale must be one number or ({like.shape[0]},), got {tuple(scale.shape)}"
-            )
-        scale = scale.reshape(-1)
-        embedded = sinusoidal_embedding(scale, self.width // 4)
-        return self.style(embedded.to(self.last_layer.dtype))
-
 
 class ConcatReadOut(ReadOut):
-    """All scales concatenated at the input of a residual MLP: the ablation PE+HDBF without CFC (Table 8)."""
+    """All scales concatenated at the input of a residual MLP: the ablation PE+HDBF without CFC (Table 8).
+
+    `channels`, `out_channels`, `width`, `native` and `layers` are those of `CoarseToFineReadOut`; `coordinates` is the
+    axes of the coordinate when it is itself an input, else 0, and `blocks` counts residual blocks.
+    """
 
     def __init__(
-        self, channels: Sequence[int], out_channels: int, *, width: int = 256, blocks: int = 4, coordinates: int = 0
+        self,
+        channels: Sequence[int],
+        out_channels: int,
+        *,
+        width: int = 256,
+        blocks: int = 4,
+        coordinates: int = 0,
+        native: int | None = None,
+        layers: int = 3,
     ) -> None:
         super().__init__()
-        if not channels or min(channels) < 1 or blocks < 1:
-            raise ValueError(f"ConcatReadOut: channels {channels} and blocks {blocks} must be positive")
+        _check_built("ConcatReadOut", channels, native)
+        if blocks < 1:
+            raise ValueError(f"ConcatReadOut: at least one block, got {blocks}")
         self.channels = tuple(channels)
+        self.native = native
+        self.width = width
         self.coordinates = coordinates
-        self.blocks = nn.ModuleList(
-            ResidualBlock(sum(channels) + coordinates if i == 0 else width, width) for i in range(blocks)
-        )
-        self.out = nn.Linear(width, out_channels)
+        inputs = [sum(channels) + coordinates, *[width] * (blocks - 1)]
+        self.blocks = nn.ModuleList(_block(n, width, native, layers) for n in inputs)
+        self.style = _style_network(width) if native else None
+        self.out = _last(width, out_channels, native)
 
     def forward(
         self,
@@ -159,12 +187,9 @@ class ConcatReadOut(ReadOut):
         condition: Tensor | float | None = None,
     ) -> Float[Tensor, "batch query channel"]:
         _check_embeddings("ConcatReadOut", embeddings, self.channels)
-        if condition is not None:
-            raise ValueError(
-                "ConcatReadOut takes no condition; CoarseToFineReadOut(native=ROWS) is conditioned on scale"
-            )
+        style = self._style(embeddings[0], condition)
         inputs = [*embeddings, coords] if self.coordinates else embeddings
         h = torch.cat([one.to(self.last_layer.dtype) for one in inputs], dim=-1)
         for block in self.blocks:
-            h = block(h)
-        return self.out(h)
+            h = block(h, style)
+        return self.out(h) if style is None else self.out(h, style)
