@@ -114,3 +114,36 @@ def cars(root: Path) -> Path:
         points = np.concatenate([rng.uniform(-0.3, 0.3, (80, 3)), rng.uniform(0, 1, (80, 3))], axis=1)
         np.savez(folder / f"car{car:05}.npz", images=images, cam_poses=poses, data=points)
     return root
+
+
+def srn(root: Path) -> Path:
+    """ROOT/cars_train and ROOT/cars_test with rgb, pose and intrinsics.txt of each scene: a ball, seen all around."""
+    rows, columns = np.mgrid[:24, :24] + 0.5
+    ball = np.hypot(rows - 12, columns - 12) < 6
+    for split, count in (("train", 3), ("test", 2)):
+        for scene in range(count):
+            folder = root / f"cars_{split}" / f"{split}{scene:04}"
+            for name in ("rgb", "pose"):
+                (folder / name).mkdir(parents=True)
+            for view in range(8):
+                pixels = np.full((24, 24, 3), 255, np.uint8)
+                pixels[ball] = (200, 60 * scene, 40)
+                Image.fromarray(pixels).save(folder / "rgb" / f"{view:06}.png")
+                angle, height = np.pi * view / 4, 0.5 * (-1) ** view
+                back = np.array([np.cos(angle), np.sin(angle), height]) / np.hypot(1, height)  # z is up
+                right = np.array([-np.sin(angle), np.cos(angle), 0.0])
+                pose = np.eye(4)
+                pose[:3] = np.stack([right, np.cross(right, back), -back, 1.3 * back], axis=1)  # x right, y down
+                (folder / "pose" / f"{view:06}.txt").write_text(" ".join(map(str, pose.ravel())))
+            (folder / "intrinsics.txt").write_text("26. 12. 12. 0.\n0. 0. 0.\n1.\n24 24\n")
+    return root
+
+
+def meshes(root: Path) -> Path:
+    """ROOT/boxes/N.ply, as somebody's own files."""
+    import trimesh
+
+    (root / "boxes").mkdir(parents=True)
+    for i in range(30):
+        trimesh.creation.box((1, 1 + i, 2)).export(root / "boxes" / f"{i}.ply")
+    return root

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from ddmi.cli import main
-from ddmi_modalities.nerf.turntable import Turntable
 
+from . import miniatures
 from .test_cli import fails, refused
 
 
@@ -53,19 +51,18 @@ def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
 
 def test_prepare_and_train_on_your_own_views(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In SRN's layout: pictures, camera-to-world matrices, one focal length, no points."""
-    data = Turntable("train", 12, size=24, cache=tmp_path)
-    for scene in (data[i] for i in range(12)):
-        views, folder = scene.views("all"), tmp_path / "cars" / scene.name
-        for name in ("rgb", "pose"):
-            (folder / name).mkdir(parents=True)
-        for k, (image, pose) in enumerate(zip(views.images, views.cameras.to_world, strict=True)):
-            Image.fromarray(np.array(image)).save(folder / "rgb" / f"{k:06d}.png")
-            np.savetxt(folder / "pose" / f"{k:06d}.txt", pose.reshape(1, 16))
-        (folder / "intrinsics.txt").write_text(f"{views.cameras.focal[0, 0]} 12 12 0.\n0. 0. 0.\n1.\n24 24\n")
-    train = ["train", "srn-cars", "--preset", "test", "--stage", "vae", "--run"]
-    assert "ddmi prepare nerf" in fails(capsys, *train, tmp_path / "a", "--data", tmp_path / "cars")
-    assert main(["prepare", "nerf", str(tmp_path / "cars"), str(tmp_path / "out"), "--count", "300"]) == 0
-    assert "wrote 12 scenes" in capsys.readouterr().err
+    data, train = (
+        miniatures.srn(tmp_path / "cars"),
+        ["train", "srn-cars", "--preset", "test", "--stage", "vae", "--run"],
+    )
+    assert "ddmi prepare srn-cars" in fails(capsys, *train, tmp_path / "a", "--data", data)
+    options = ["--out", str(tmp_path / "out"), "--count", "300", "--workers", "1"]
+    assert main(["prepare", "srn-cars", str(data), *options]) == 0
+    said = capsys.readouterr().err
+    assert "wrote 5 scenes" in said
+    assert "prepared by recipe 'srn-cars': train 3, test 2, left out 0" in said
+    assert main(["prepare", "srn-cars", str(data), *options]) == 0
+    assert "wrote 0 scenes" in capsys.readouterr().err
     assert main([*train, str(tmp_path / "b"), "--data", str(tmp_path / "out")]) == 0
     one = next((tmp_path / "out").rglob("*.npz"))
     options = ["--views", "1", "--resolution", "8", "--samples", "4", "--out", str(tmp_path / "again")]

@@ -14,6 +14,7 @@ from ddmi import DDMI
 from ddmi.cli import main
 from ddmi_modalities.shape import classifier, evaluation, prompt_evaluation, report
 
+from . import miniatures
 from .test_cli import fails
 
 
@@ -111,14 +112,12 @@ def test_what_prompts_are_refused(shape_run: Path, capsys: pytest.CaptureFixture
 
 
 def test_prepare_and_train_on_your_own_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for i in range(30):
-        path = tmp_path / "meshes" / "boxes" / f"{i}.ply"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trimesh.creation.box((1, 1 + i, 2)).export(path)
-    assert main(["prepare", "shapes", str(tmp_path / "meshes"), str(tmp_path / "out"), "--count", "500"]) == 0
+    miniatures.meshes(tmp_path / "meshes")
+    options = ["--out", str(tmp_path / "out"), "--count", "500", "--workers", "1"]
+    assert main(["prepare", "shapes", str(tmp_path / "meshes"), *options]) == 0
     assert (tmp_path / "out" / "boxes" / "train.lst").exists()
     train = ["train", "shapes", "--preset", "test", "--stage", "vae", "--run"]
     assert main([*train, str(tmp_path / "a"), "--data", str(tmp_path / "meshes")]) == 0
     assert main([*train, str(tmp_path / "b"), "--data", str(tmp_path / "out"), "--modality.near", "None"]) == 0
     assert "near=None" in fails(capsys, *train, tmp_path / "c", "--data", tmp_path / "out")
-    assert "empty" in fails(capsys, "prepare", "shapes", tmp_path / "empty", tmp_path / "x")
+    assert "empty" in fails(capsys, "prepare", "shapes", tmp_path / "empty", "--out", tmp_path / "x")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -166,3 +168,35 @@ def test_the_same_networks_in_small_can_be_trained(
     words = [word for name, value in {**SMALL, **options}.items() for word in (name, *value.split())]
     assert main(["train", recipe, "--preset", "paper", "--data", str(write(tmp_path)), "--dry-run", *words]) == 0
     assert re.findall(r"stage ([\w-]+):", capsys.readouterr().out) == stages
+
+
+CLIPS = {"--vae.model.ddconfig.ch": "32", "--vae.model.ddconfig.resolution": "32",
+         "--vae.model.ddconfig.ch-mult": "1 1 1 1", "--vae.model.ddconfig.hdbf-resolutions": "16 8",
+         "--vae.model.ddconfig.inter-attn-resolutions": "4 8", "--vae.model.ddconfig.timesformer-channels": "64",
+         "--vae.model.ddconfig.num-res-blocks": "1", "--vae.model.mlpconfig.ch": "8", "--vae.model.frames": "8",
+         "--vae.perceptual.weight": "0", "--modality.frames": "8", "--modality.shown": "8", "--modality.size": "32",
+         "--modality.target-sizes": "32", "--modality.crop": "32", "--gan.adversary.frames": "8",
+         "--gan.adversary.layers": "1", "--gan.adversary.clip-layers": "1", "--gan.adversary.width": "8",
+         "--diffusion.denoiser.width": "32", "--diffusion.denoiser.multipliers": "1 2",
+         "--diffusion.denoiser.head-channels": "16", "--diffusion.sampling-steps": "2"}  # fmt: skip
+
+
+def test_the_networks_of_video_in_small_are_trained_in_all_stages(tmp_path: Path) -> None:
+    short = {"steps": "2", "warmup": "0", "batch-size": "2", "accumulate": "1", "precision": "fp32"}
+    parts = ("vae-training", "gan.training", "diffusion-training")
+    options = {**CLIPS, **{f"--{part}.{name}": value for part in parts for name, value in short.items()}}
+    words = [word for name, value in options.items() for word in (name, *value.split())]
+    data, run = miniatures.sky(tmp_path / "data"), tmp_path / "run"
+    assert main(["train", "sky-timelapse", "--preset", "paper", "--data", str(data), "--run", str(run), *words]) == 0
+    judges = {f"discriminator/{kind}_logits_{which}" for kind in ("frames", "clips") for which in ("real", "made")}
+    for stage, wanted in (
+        ("vae", {"nll", "kl"}),
+        ("vae-gan", {"nll", "kl", "adversarial"} | judges),
+        ("diffusion", set()),
+    ):
+        lines = [json.loads(line) for line in (run / stage / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == [0, 1]
+        for line in lines:
+            assert wanted <= line.keys()
+            assert all(math.isfinite(value) for value in line.values())
+    assert (run / "denoiser.safetensors").exists()

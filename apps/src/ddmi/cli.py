@@ -10,6 +10,7 @@ from typing import Any
 import tyro
 
 from ddmi.allocator import keep_freed_pages
+from ddmi.commands.ablate import Ablate
 from ddmi.commands.evaluate import Evaluate, Table
 from ddmi.commands.fit import Fit
 from ddmi.commands.import_reference import ImportReference
@@ -30,6 +31,7 @@ COMMANDS: dict[str, type[Any]] = {
     "table": Table,
     "report": Report,
     "analyze": Analyze,
+    "ablate": Ablate,
     "fit": Fit,
     "prepare": Prepare,
     "import-reference": ImportReference,

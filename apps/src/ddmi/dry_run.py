@@ -23,6 +23,7 @@ from ddmi_diffusion import (
     StepRandom,
     TrainerConfig,
 )
+from ddmi_modalities.manifest import describe_manifest
 from ddmi_modalities.splits import SPLITS
 from ddmi_vae import D2CVAE
 
@@ -47,6 +48,8 @@ def dry_run(experiment: Experiment, stages: Sequence[str], say: Say) -> None:
     Raises ValueError where the data, or a setting, would stop the training.
     """
     modality: Any = experiment.modality
+    if prepared := describe_manifest(Path(getattr(modality, "source", ""))):
+        say(prepared)
     data = {split: modality.dataset(split) for split in SPLITS}  # which say themselves what they leave out
     for split, items in data.items():
         _check(modality, items, split, experiment.diffusion.text is not None, say)

@@ -180,7 +180,10 @@ class ReadOutConfig:
     def build(self, layout: PlaneLayout, channels: Sequence[int]) -> ReadOut:
         coordinates = len(layout.axes) if self.coordinates else 0
         if self.kind == "concat":
-            return ConcatReadOut(channels, self.out_channels, width=self.width, coordinates=coordinates)
+            return ConcatReadOut(
+                channels, self.out_channels, width=self.width, coordinates=coordinates, native=self.native,
+                layers=self.layers,
+            )  # fmt: skip
         return CoarseToFineReadOut(
             channels, self.out_channels, width=self.width, fusion=self.fusion, coordinates=coordinates,
             native=self.native, layers=self.layers,

@@ -104,6 +104,23 @@ def _video(kind: Any, citation: str) -> Protocol:
     return Protocol(settings=settings, measure=_fvd, citation=citation)
 
 
+def _prompts(
+    modality: Any,
+    model: FunctionSource,
+    settings: ShapeEvaluation,
+    *,
+    seed: int,
+    note: Callable[[str], None],
+    **_: object,
+) -> Measured:
+    from ddmi_modalities.shape.prompt_evaluation import evaluate_prompts
+
+    if not model.can_prompt:
+        raise ValueError("protocol 'prompts' is of models that were trained with sentences; this run takes none")
+    metrics = evaluate_prompts(modality, model, settings, seed=seed, note=note)
+    return Measured(metrics=metrics, conditions={"guidance": list(settings.guidance)})
+
+
 def _shape(normalisation: Any, how: str) -> Protocol:
     citation = f"MMD, COV and 1-NNA by Chamfer-L2 of 2,048 points, {how}: compare with sets normalised alike"
     return Protocol(settings=ShapeEvaluation(normalisation=normalisation), measure=_evaluate, citation=citation)
@@ -127,13 +144,27 @@ _PROTOCOLS: Mapping[type, Mapping[str, Protocol]] = MappingProxyType(
             "sets-box": _shape("shape_box", "each cloud's bounding box from -1 to 1 (Luo and Hu 2021)"),
             "sets-sphere": _shape("unit_sphere", "each cloud in the unit sphere"),
             "sets-unit": _shape("shape_unit", "each cloud to standard deviation 1"),
+            "prompts": Protocol(
+                settings=ShapeEvaluation(count=2000),
+                measure=_prompts,
+                citation="accuracy of the class, CLIP-S (with --clip-weights) and TMD of samples of held-out "
+                "sentences, the scores of Park et al. 2024; the classifier is trained here, so that its accuracy "
+                "compares with numbers of this protocol only",
+            ),
         },
         RadianceModality: {
             "ssdnerf": Protocol(
-                settings=RadianceEvaluation(count=704, poses=251),
+                settings=RadianceEvaluation(scenes=0, count=704, poses=251),
                 measure=_evaluate,
                 citation="FID and KID of 704 scenes from the 251 poses of the test scenes of SRN Cars, with --weights "
                 "of Inception: Chen et al. 2023 (SSDNeRF)",
+            ),
+            "pixelnerf": Protocol(
+                settings=RadianceEvaluation(scenes=704, count=0),
+                measure=_evaluate,
+                citation="PSNR, SSIM and LPIPS (with --lpips-weights) of all unseen views of held-out scenes, a "
+                "scene's mean first: averaged as by Yu et al. 2021 (pixelNeRF), whose models see one or two views and "
+                "no points",
             ),
         },
     }

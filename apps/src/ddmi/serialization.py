@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from ddmi import experiment as e
 from ddmi import networks as n
+from ddmi.ablation.pixels import PixelVAEConfig
+from ddmi.ablation.weights import WeightVAEConfig
 from ddmi.reference.latent_config import RowUNetConfig
 from ddmi.reference.modalities import OccupancyModality
 from ddmi.reference.vae_config import ReferenceVAEConfig
@@ -47,6 +49,8 @@ NODES: dict[str, type] = {
     "perceptual/lpips": LPIPSConfig,
     "adversary/patch": PatchAdversaryConfig,
     "adversary/clip": ClipAdversaryConfig,
+    "vae/weights": WeightVAEConfig,
+    "vae/pixels": PixelVAEConfig,
     "vae/reference": ReferenceVAEConfig,
     "denoiser/reference-row": RowUNetConfig,
     "modality/reference-shape": OccupancyModality,

@@ -74,7 +74,9 @@ def markdown_table(runs: Sequence[Path], paper: str | None = None) -> str:
     chosen = [paper] if paper is not None else [recipe for recipe in recipes if recipe in PAPER]
     for one in chosen:
         columns[f"paper, {one}"] = {row: f"{value:g}" for row, value in PAPER[one].items()}
-    rows = sorted({row for cells in columns.values() for row in cells}, key=_order)
+    rows = sorted(
+        {row for cells in columns.values() for row in cells}, key=lambda row: (metric_order(row[0]), row[1] or 0)
+    )
     lines = [["metric", *columns], ["---", *["---:"] * len(columns)]]
     lines += [[_label(row), *(cells.get(row, "") for cells in columns.values())] for row in rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
@@ -99,10 +101,9 @@ def _row(key: str, resolution: int | None) -> Row:
     return (key, None if key.startswith(WITHOUT_RESOLUTION) else resolution)
 
 
-def _order(row: Row) -> tuple[list[tuple[int, str]], int]:
-    """By name, and by the numbers in it as numbers: 64 before 256."""
-    parts = re.split(r"(\d+)", row[0])
-    return [(int(part), "") if part.isdigit() else (0, part) for part in parts], row[1] or 0
+def metric_order(name: str) -> list[tuple[int, str]]:
+    """To sort names by, and by the numbers in them as numbers: 64 before 256."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _label(row: Row) -> str:

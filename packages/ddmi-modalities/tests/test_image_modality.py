@@ -15,7 +15,7 @@ from torch import Tensor
 from ddmi_fields import BasisField, CoarseToFineReadOut, ConcatReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 from ddmi_modalities import Modality
 from ddmi_modalities.image import ImageArtefact, ImageFolder, ImageModality, ImageView, OpenMoji, as_image, zoom_views
-from ddmi_modalities.image.modality import ImageEvaluation
+from ddmi_modalities.image.evaluation_settings import ImageEvaluation
 from ddmi_modalities.pixels import to_float
 
 

@@ -11,9 +11,12 @@ import pytest
 import trimesh
 
 from ddmi_modalities import DataSet, split_of
+from ddmi_modalities.preparation import Prepared, prepare
+from ddmi_modalities.shape import ShapeModality
 from ddmi_modalities.shape.furniture import Furniture
 from ddmi_modalities.shape.items import ShapeItem
-from ddmi_modalities.shape.mesh_folder import MeshFolder, prepare_shapes
+from ddmi_modalities.shape.mesh_folder import MeshFolder
+from ddmi_modalities.shape.prepare import ShapePreparation
 from ddmi_modalities.shape.shapenet import ShapeNet
 from ddmi_modalities.shape.solids import Box
 from ddmi_modalities.shape.watertight import contains, load_closed
@@ -245,17 +248,19 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
-def quiet(text: str) -> None:
-    """Nothing is said."""
+def run(source: Path, out: Path, count: int = 64, said: list[str] | None = None, **settings: bool) -> Prepared:
+    plan = ShapePreparation(count=count, **settings).plan(ShapeModality(source=str(source)))
+    return prepare(plan, out, workers=1, note=([] if said is None else said).append)
 
 
 def test_prepared_shapes_are_read_by_shapenet(source: Path, tmp_path: Path) -> None:
     said: list[str] = []
     out = tmp_path / "out"
-    done = prepare_shapes(source, out, count=1001, note=said.append)
-    assert len(done.written) == 5
-    assert (done.kept, list(done.refused)) == ((), ["box/holed.stl"])
-    assert any("left out 1 of 6 meshes: box/holed.stl: not watertight" in text for text in said)
+    done = run(source, out, 1001, said)
+    assert len(done.made) == 5
+    assert (done.kept, list(done.left_out)) == ((), ["box/holed"])
+    assert any("left out 1 of 6 shapes: box/holed.stl: not watertight" in text for text in said)
+    assert any("mend them with --repair" in text for text in said)
     assert any("shapes/test.lst is empty" in text for text in said)
     train = ShapeNet(out, "train")
     assert [train[i].label for i in range(len(train))] == ["box"] * 3 + ["shapes"]
@@ -269,57 +274,73 @@ def test_prepared_shapes_are_read_by_shapenet(source: Path, tmp_path: Path) -> N
     surface, normals = test.stored_surface
     assert np.abs(np.abs(surface) - [0.25, 0.5, 0.5]).min(1).max() < 1e-6
     assert np.allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-3)
-    assert not [path for path in out.rglob("*") if "writing" in path.name]
+
+
+def test_prepared_shapes_are_in_the_splits_of_the_folder(source: Path, tmp_path: Path) -> None:
+    (source / "box" / "holed.stl").unlink()
+    run(source, tmp_path / "out")
+    for split in ("train", "test"):
+        names = {name.rsplit(".", 1)[0] for name in MeshFolder(source, split).names}  # type: ignore[arg-type]
+        listed = {
+            f"{file.parent.name}/{model}"
+            for file in tmp_path.glob(f"out/*/{split}.lst")
+            for model in file.read_text().split()
+        }
+        assert {model.removeprefix("shapes/").replace("in_", "in/") for model in listed} == names
 
 
 def test_preparation_goes_on_where_it_stopped(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    first = prepare_shapes(source, out, count=64, note=quiet)
-    files = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in out.rglob("*.npz")}
-    again = prepare_shapes(source, out, count=64, note=quiet)
-    assert (again.written, again.kept) == ((), first.written)
-    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in out.rglob("*.npz")} == files
-    (out / first.written[0] / "pointcloud.npz").unlink()
-    cut = out / first.written[1] / "points.npz"
+    first = run(source, out)
+    files = {file: file.read_bytes() for file in out.rglob("*.npz")}
+    again = run(source, out)
+    assert (again.made, again.kept) == ((), first.made)
+    (out / first.made[0] / "pointcloud.npz").unlink()
+    cut = out / first.made[1] / "points.npz"
     cut.write_bytes(cut.read_bytes()[:-50])
-    third = prepare_shapes(source, out, count=64, note=quiet)
-    assert third.written == first.written[:2]
-    for file, (content, _) in files.items():
-        with np.load(file) as stored:
-            rewritten = {key: stored[key].tobytes() for key in stored}
-        file.write_bytes(content)
-        with np.load(file) as stored:
-            assert rewritten == {key: stored[key].tobytes() for key in stored}  # the same points as before
-    assert len(prepare_shapes(source, out, count=65, note=quiet).written) == 5
-
-
-def test_a_failure_leaves_no_half_model(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("ddmi_modalities.shape.prepare.os.replace", full)
-    with pytest.raises(OSError, match="disk full"):
-        prepare_shapes(source, tmp_path / "out", count=64, note=quiet)
-    assert not list((tmp_path / "out").rglob("*.npz"))
+    assert run(source, out).made == first.made[:2]
+    assert {file: file.read_bytes() for file in out.rglob("*.npz")} == files  # the same points as before
 
 
 def test_repair_in_preparation(source: Path, tmp_path: Path) -> None:
-    done = prepare_shapes(source, tmp_path / "out", count=64, repair=True, note=quiet)
-    assert done.refused == {}
-    assert "box/holed" in done.written
+    done = run(source, tmp_path / "out", repair=True)
+    assert done.left_out == {}
+    assert "box/holed" in done.made
+
+
+def test_classes_and_numbers_of_shapenet_in_preparation(tmp_path: Path) -> None:
+    root = tmp_path / "meshes"
+    for name in (
+        "03001627/1a2b/model.obj",
+        "03001627/3c4d/models/model_normalized.obj",
+        "table/round.ply",
+        "car/x.ply",
+    ):
+        save(cube(), root / name)
+
+    def models(*classes: str) -> list[str]:
+        plan = ShapePreparation().plan(ShapeModality(source=str(root), classes=classes, near=None))
+        return [item.name for item in plan.items]
+
+    assert models("chair", "table") == ["03001627/1a2b", "03001627/3c4d", "table/round"]
+    assert models("03001627") == ["03001627/1a2b", "03001627/3c4d"]
+    assert len(models()) == 4
+    with pytest.raises(ValueError, match="no meshes in folders named lamp in '.*meshes'; name its folders so"):
+        models("lamp")
 
 
 def test_messages_of_preparation(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="prepare_shapes: .*does not exist"):
-        prepare_shapes(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(ValueError, match="prepare: .*does not exist"):
+        run(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(ValueError, match="count of at least 1, got 0"):
-        prepare_shapes(source, tmp_path / "out", count=0)
+        run(source, tmp_path / "out", count=0)
     save(cube(), source / "box" / "holed.obj")
-    with pytest.raises(
-        ValueError, match=r"'box/holed.obj' and 'box/holed.stl' .* both become the model 'box/holed'; re"
-    ):
-        prepare_shapes(source, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"'box/holed.obj' and 'box/holed.stl' .* both become 'box/holed'; rename one"):
+        run(source, tmp_path / "out")
     only = tmp_path / "only"
     save(holed(), only / "a.ply")
-    with pytest.raises(ValueError, match=r"none of the 1 meshes .* is a solid: a.ply: not watertight.*; pass repair="):
-        prepare_shapes(only, tmp_path / "out", note=quiet)
+    with pytest.raises(ValueError, match=r"none of the 1 shapes .* can be used: a.ply: not watertight.* with --repair"):
+        run(only, tmp_path / "out")
+    (source / "box" / "train.lst").write_text("")
+    with pytest.raises(ValueError, match=r"source' is in the layout that training reads; pass it to --data of"):
+        run(source, tmp_path / "out")

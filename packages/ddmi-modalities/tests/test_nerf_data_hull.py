@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,14 @@ import trimesh
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from ddmi_modalities.nerf import RadianceModality
 from ddmi_modalities.nerf.cameras import Z_UP
-from ddmi_modalities.nerf.prepare import prepare_scenes
+from ddmi_modalities.nerf.prepare import ScenePreparation
 from ddmi_modalities.nerf.scenes import Views
 from ddmi_modalities.nerf.sources import open_scene, open_scenes, read_scene
 from ddmi_modalities.nerf.turntable import Turntable
 from ddmi_modalities.nerf.visual_hull import visual_hull
+from ddmi_modalities.preparation import Prepared, prepare
 
 from .miniature_scenes import write_sampled_file, write_srn
 
@@ -30,8 +31,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Turntable:
     return Turntable("train", 3, size=64, cache=tmp_path_factory.mktemp("cache"))
 
 
-def quiet(text: str) -> None:
-    """Nothing is said."""
+def run(source: Path | str, out: Path, count: int = 9, said: list[str] | None = None) -> Prepared:
+    plan = ScenePreparation(count=count).plan(RadianceModality(source=str(source)))
+    return prepare(plan, out, workers=1, note=([] if said is None else said).append)
 
 
 def write_turntable(folder: Path, views: Views) -> None:
@@ -83,11 +85,11 @@ def test_preparation_makes_points_that_are_read_again(data: Turntable, tmp_path:
         write_turntable(tmp_path / "in" / f"cars_{split}" / f"s{index}", data[index].views("all"))
     said: list[str] = []
     (tmp_path / "in" / "cars_train" / "s1" / "intrinsics.txt").unlink()
-    done = prepare_scenes(tmp_path / "in", tmp_path / "out", 500, note=said.append)
-    assert done.written == ("train/s0", "test/s2")
-    assert list(done.refused) == ["train/s1"]
+    done = run(tmp_path / "in", tmp_path / "out", 500, said)
+    assert done.made == ("train/sampled/s0.npz", "test/sampled/s2.npz")
+    assert list(done.left_out) == ["train/sampled/s1.npz"]
     assert "left out 1 of 3 scenes" in said[0]
-    assert "s1/intrinsics.txt: is missing" in said[0]
+    assert "cars_train/s1: cars_train/s1/intrinsics.txt: is missing" in said[0]
     for split, index in (("train", 0), ("test", 2)):
         again = open_scenes(str(tmp_path / "out"), split, items=1, size=8)[0]  # type: ignore[arg-type]
         true = data[index]
@@ -102,40 +104,42 @@ def test_preparation_makes_points_that_are_read_again(data: Turntable, tmp_path:
         assert distance.mean() < 0.03
 
 
-def test_preparation_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a", "b"):
-        write_sampled_file(tmp_path / "in" / "train" / "sampled" / f"{name}.npz")
-    write_sampled_file(tmp_path / "in" / "test" / "sampled" / "c.npz")
-    first = prepare_scenes(tmp_path / "in", tmp_path / "out", 9, note=quiet)
-    assert first.written == ("train/a", "train/b", "test/c")
-    (tmp_path / "out" / "train" / "sampled" / "b.npz").write_bytes(b"damaged")
-    second = prepare_scenes(tmp_path / "in", tmp_path / "out", 9, note=quiet)
-    assert (second.written, second.kept) == (("train/b",), ("train/a", "test/c"))
-    stored = open_scene(tmp_path / "out" / "train" / "sampled" / "b.npz").recording
+def test_preparation_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    for name in ("train/sampled/a", "train/sampled/b", "test/sampled/c"):
+        write_sampled_file(tmp_path / "in" / f"{name}.npz")
+    names = ("train/sampled/a.npz", "train/sampled/b.npz", "test/sampled/c.npz")
+    assert run(tmp_path / "in", tmp_path / "out").made == names
+    before = (tmp_path / "out" / names[1]).read_bytes()
+    (tmp_path / "out" / names[1]).write_bytes(b"damaged")
+    second = run(tmp_path / "in", tmp_path / "out")
+    assert (second.made, second.kept) == (names[1:2], (names[0], names[2]))
+    assert (tmp_path / "out" / names[1]).read_bytes() == before
+    stored = open_scene(tmp_path / "out" / names[1]).recording
     assert len(stored.points) == 7, "points that are there are kept"
 
-    def full(*args: object) -> None:
-        raise OSError("disk full")
 
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="disk full"):
-        prepare_scenes(tmp_path / "in", tmp_path / "other", 9, note=quiet)
-    assert not [file for file in (tmp_path / "other").rglob("*") if file.is_file()]
+def test_prepared_scenes_are_in_the_splits_of_the_folder(tmp_path: Path) -> None:
+    for number in range(20):
+        write_sampled_file(tmp_path / "in" / "cars" / "sampled" / f"{number}.npz")
+    run(tmp_path / "in", tmp_path / "out")
+    for split in ("train", "test"):
+        read, made = (open_scenes(str(tmp_path / name), split, items=1, size=8) for name in ("in", "out"))  # type: ignore[arg-type]
+        assert [scene.name for scene in made.scenes] == [scene.name.replace("/", "_") for scene in read.scenes]
 
 
 def test_messages_of_preparation(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="count of at least 1 point, got 0"):
-        prepare_scenes(tmp_path, tmp_path / "out", 0)
+        run(tmp_path, tmp_path / "out", 0)
     with pytest.raises(ValueError, match="does not exist"):
-        prepare_scenes(tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(ValueError, match="'turntable' has its points already; give a folder of recorded scenes"):
-        prepare_scenes("turntable", tmp_path / "out")
+        run(tmp_path / "nowhere", tmp_path / "out")
     folder = write_srn(tmp_path / "in" / "car")
     (folder / "intrinsics.txt").unlink()
-    with pytest.raises(ValueError, match=r"none of the 2 scenes .* is sound: .*intrinsics.txt: is missing"):
-        prepare_scenes(folder, tmp_path / "out", note=quiet)
-    for name in ("a_b", "a/b"):
-        write_sampled_file(tmp_path / "twice" / name / "sampled" / "x.npz")
+    with pytest.raises(ValueError, match=r"none of the 2 scenes .* can be used: .*intrinsics.txt: is missing"):
+        run(folder, tmp_path / "out")
+    for name in ("train/a_b/sampled/x", "train/a/sampled/b_x", "test/sampled/c"):
+        write_sampled_file(tmp_path / "twice" / f"{name}.npz")
+    with pytest.raises(ValueError, match="would both become 'train/sampled/a_b_x.npz'; rename one"):
+        run(tmp_path / "twice", tmp_path / "out")
     write_srn(tmp_path / "far" / "car")
     with pytest.raises(ValueError, match="car: visual hull: nothing is left of the cube"):
         read_scene(tmp_path / "far" / "car", 10, 0.01)

@@ -103,7 +103,9 @@ def test_points_and_scale(tmp_path: Path) -> None:
 
 def test_a_scene_without_points_names_the_remedy(tmp_path: Path) -> None:
     item = open_scene(write_srn(tmp_path / "car"))
-    with pytest.raises(ValueError, match=r"car: holds pictures and cameras but no points.*ddmi prepare nerf SOURCE"):
+    with pytest.raises(
+        ValueError, match=r"car: holds pictures and cameras but no points.*ddmi prepare srn-cars SOURCE"
+    ):
         item.cloud(10, np.random.default_rng(0))
     with pytest.raises(ValueError, match="holds photographs, and none from other cameras"):
         item.pictures(item.views("all").cameras)

@@ -61,6 +61,19 @@ def test_a_discriminator_of_clips_sees_the_order_of_frames() -> None:
         ClipDiscriminator(4, layers=1)
 
 
+def test_clip_discriminator_learns_in_bfloat16_as_in_float32() -> None:
+    """Inputs of its last layers are thinner than their kernel: see `_PaddedConv3d`."""
+    torch.manual_seed(0)
+    network, clips = ClipDiscriminator(16, width=8, layers=2), torch.rand(32, 3, 32, 32) * 2 - 1
+    gradients = []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = network(clips).float().square().mean()
+        gradients.append(torch.autograd.grad(loss, list(network.parameters())))
+    for exact, rounded in zip(*gradients, strict=True):
+        assert (rounded - exact).norm() < 0.2 * exact.norm() + 1e-6  # rounding gives 0.06
+
+
 def test_both_discriminators_learn_and_pull(randomness: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     config = ClipAdversaryConfig(width=8, layers=1, clip_layers=1, frames=8, start=1)

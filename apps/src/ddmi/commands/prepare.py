@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import tyro
 from tyro.conf import Positional
 
-from ddmi.commands.line import PROGRAM, no_more, say
+from ddmi.commands.line import PROGRAM, parse, say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepare:
-    """Bring data into a form that trains fast: `ddmi prepare shapes MESHES OUT`, `ddmi prepare nerf SCENES OUT`."""
+    """Bring data into a form that trains fast, with a manifest: `ddmi prepare RECIPE SOURCE --out DIR`.
 
-    kind: Positional[Literal["shapes", "nerf"]]
-    """What the data are: meshes, to the layout of ShapeNet, or posed pictures, to NPZ files with points."""
+    Further options are the recipe's (`--help` after RECIPE), and those of `ddmi train` about data (`--modality.NAME`).
+    """
+
+    recipe: Positional[str]
+    """Its name, see `ddmi recipes`."""
     source: Positional[Path]
-    """Folder of the user's files: meshes as OBJ, PLY, STL, OFF or GLB; or scenes as SRN's, NeRF's or NPZ files."""
-    out: Positional[Path]
-    """Folder to write to; what is there already is kept."""
-    count: int | None = None
-    """Points stored of each shape, in the volume and on the surface (default 100000), or of each scene (20000)."""
-    repair: bool = False
-    """Of shapes: repair meshes that are not watertight instead of leaving them out."""
-    scale: float = 1.0
-    """Of scenes: our units per unit of the cameras' positions, so that the object fills the unit cube."""
+    """The user's data, as docs/data describes them; they are only read."""
+    out: Path
+    """Folder to write to; of a run that was stopped, what is done is kept."""
+    preset: str = "ours"
+    """For whose sizes, where the options do not say."""
+    workers: int | None = None
+    """Processes; default one for each core."""
 
     def run(self, rest: Sequence[str]) -> None:
-        no_more(rest)
-        done, what, train = {"shapes": self._shapes, "nerf": self._scenes}[self.kind]()
-        say(f"wrote {len(done.written)} {what} to {self.out}, kept {len(done.kept)}, left out {len(done.refused)}")
-        say(f"train on them with `{PROGRAM} train {train}`")
+        from ddmi.experiment import Experiment
+        from ddmi.recipes import RECIPES, make_experiment
+        from ddmi_modalities.manifest import describe_manifest
+        from ddmi_modalities.preparation import Preparable, prepare
 
-    def _shapes(self) -> tuple[Any, str, str]:
-        """What was done, what it is called, and how one trains on it."""
-        from ddmi_modalities.shape.prepare import prepare_shapes
-
-        count = 100_000 if self.count is None else self.count
-        done = prepare_shapes(self.source, self.out, count, self.repair, note=say)
-        return done, "shapes", f"shapes --data {self.out} --modality.near None"
-
-    def _scenes(self) -> tuple[Any, str, str]:
-        from ddmi_modalities.nerf.prepare import prepare_scenes
-
-        count = 20_000 if self.count is None else self.count
-        done = prepare_scenes(self.source, self.out, count, scale=self.scale, note=say)
-        return done, "scenes", f"srn-cars --data {self.out}"
+        if self.recipe in RECIPES and not RECIPES[self.recipe].needs_data:
+            raise ValueError(f"recipe {self.recipe!r} makes its own data: `{PROGRAM} train {self.recipe}`")
+        experiment = make_experiment(self.recipe, self.preset, str(self.source))
+        modality: Any = experiment.modality
+        if not isinstance(modality, Preparable):
+            raise ValueError(f"data are read as they are: `{PROGRAM} train {self.recipe} --data {self.source}`")
+        program = f"{PROGRAM} prepare {self.recipe}"
+        settings, rest = tyro.cli(
+            modality.Preparation,
+            default=modality.Preparation(),
+            args=list(rest),
+            prog=program,
+            return_unknown_args=True,
+        )
+        experiment = parse(Experiment, experiment, rest, program)
+        plan = settings.plan(experiment.modality)
+        done = prepare(plan, self.out, recipe=self.recipe, workers=self.workers, note=say)
+        say(f"wrote {len(done.made)} {plan.what} to {self.out}, kept {len(done.kept)}")
+        say(describe_manifest(self.out) or "")
+        train = f"{PROGRAM} train {self.recipe} --data {shlex.quote(str(self.out))} {plan.options}".rstrip()
+        say(f"train on them with `{train}`")

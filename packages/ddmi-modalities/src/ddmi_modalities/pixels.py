@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,13 @@ def to_tensor(picture: Image.Image) -> UInt8[Tensor, "3 rows columns"]:
 def to_picture(pixels: UInt8[Tensor, "3 rows columns"]) -> Image.Image:
     """A tensor as an RGB picture."""
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def to_png(pixels: UInt8[Tensor, "3 rows columns"]) -> bytes:
+    """The content of a PNG file with these pixels and nothing else: no colour profile, no place where it was taken."""
+    buffer = io.BytesIO()
+    to_picture(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def open_picture(path: Path) -> Image.Image:

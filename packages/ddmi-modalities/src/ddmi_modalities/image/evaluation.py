@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ddmi_modalities.image.evaluation_settings import ImageEvaluation
 from ddmi_modalities.image.features import FeatureNetwork, extract
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.metrics import SSIM_WINDOW, bicubic, psnr, ssim
@@ -16,8 +17,6 @@ from ddmi_modalities.image.set_distances import distances_to_held_out, spread
 from ddmi_modalities.image.view import ImageView
 from ddmi_modalities.modality import FunctionSource
 
-RATIOS = (0.5, 1, 2, 4, 8)
-"""Sizes at which reconstructions are compared, as multiples of what the encoder sees."""
 CHUNK = 50
 
 
@@ -25,26 +24,43 @@ def evaluate_images(
     modality: ImageModality,
     model: FunctionSource,
     network: FeatureNetwork,
+    settings: ImageEvaluation,
     *,
-    count: int = 500,
-    pairs: int = 100,
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
-    """PSNR in dB and SSIM of `pairs` held-out images at several sizes, and Frechet distances of `count` images a side.
+    """PSNR in dB and SSIM of held-out images, and Frechet distances, at the sizes that the settings name.
 
     `psnr_bicubic/S` enlarges the model's own reconstruction at the encoder's size; `psnr_bicubic_true/S` enlarges the
-    true image.  All Frechet distances are to the same held-out images, at the encoder's size: of training images
+    true image.  All Frechet distances are to the same held-out images, at the same size: of training images
     (`fd/real`), of the held-out images' reconstructions, of samples, and of decoded draws from the prior.
     """
-    held_out, training = modality.dataset("test"), modality.dataset("train")
-    result = reconstruction_quality(modality, model, [held_out[i] for i in spread(len(held_out), pairs)], note)
-    result |= {"count/pairs": min(pairs, len(held_out)), "size/frechet": modality.size}
-    view = ImageView(resolution=modality.size)
-    return result | distances_to_held_out(
+    held_out = modality.dataset("test")
+    compared = [held_out[i] for i in spread(len(held_out), settings.pairs)]
+    result = reconstruction_quality(modality, model, compared, settings.ratios, note)
+    result |= {"count/pairs": len(compared), "size/frechet": modality.size}
+    for ratio in settings.frechet_ratios:
+        view = ImageView(resolution=int(ratio * modality.size))
+        distances = _distances(modality, model, network, view, settings.count, seed, note)
+        suffix = "" if ratio == 1 else f"/{view.size[0]}"
+        result |= {key if key.startswith("count") else key + suffix: value for key, value in distances.items()}
+    return result
+
+
+def _distances(
+    modality: ImageModality,
+    model: FunctionSource,
+    network: FeatureNetwork,
+    view: ImageView,
+    count: int,
+    seed: int,
+    note: Callable[[str], None],
+) -> dict[str, float]:
+    """Frechet distances at one size."""
+    return distances_to_held_out(
         model,
-        held_out,
-        training,
+        modality.dataset("test"),
+        modality.dataset("train"),
         count,
         inputs=modality.inputs,
         truth=lambda items: modality.truth(items, view).images,
@@ -52,7 +68,7 @@ def evaluate_images(
         features=partial(extract, network),
         chunk=CHUNK,
         seed=seed,
-        what=f"images ({network.name})",
+        what=f"images of {view.size[0]} x {view.size[1]} ({network.name})",
         note=note,
     )
 
@@ -62,6 +78,7 @@ def reconstruction_quality(
     modality: ImageModality,
     model: FunctionSource,
     items: Sequence[ImageItem],
+    ratios: Sequence[float],
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
     """PSNR and SSIM of reconstructions at several multiples of the encoder's size, with bicubic enlargements beside."""
@@ -70,7 +87,7 @@ def reconstruction_quality(
     function = model.reconstruct(modality.inputs(items))
     made_native = modality.render(function, native).images
     result: dict[str, float] = {}
-    for ratio in RATIOS:
+    for ratio in ratios:
         size = int(ratio * modality.size)
         note(f"reconstructions of {len(items)} held-out images at {size} x {size}")
         view = ImageView(resolution=size)

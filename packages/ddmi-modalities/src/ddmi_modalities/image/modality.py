@@ -13,7 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ddmi_fields import ImplicitFunction, PlaneLayout, grid_coordinates
+from ddmi_modalities.image.evaluation_settings import ImageEvaluation
 from ddmi_modalities.image.items import ImageItem
+from ddmi_modalities.image.prepare import ImagePreparation
 from ddmi_modalities.image.sources import open_source
 from ddmi_modalities.image.view import ImageArtefact, ImageView
 from ddmi_modalities.modality import Batch, DataSet, FunctionSource
@@ -36,18 +38,6 @@ class ImageQuery:
     def pictures(self, values: Float[Tensor, "batch query 3"]) -> Float[Tensor, "batch 3 rows columns"]:
         """`as_image`, as perceptual and adversarial terms ask for it."""
         return as_image(values, self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageEvaluation:
-    """How much of a model is measured, and with what."""
-
-    count: int = 500
-    """Images a side of Frechet distances."""
-    pairs: int = 100
-    """Held-out images of PSNR and SSIM."""
-    weights: Path | None = None
-    """Weights of Inception, for the usual FID; without them, features of EfficientNet-Lite0, which a package ships."""
 
 
 def as_image(values: Float[Tensor, "batch query 3"], query: ImageQuery) -> Float[Tensor, "batch 3 rows columns"]:
@@ -118,6 +108,10 @@ class ImageModality:
     @property
     def Evaluation(self) -> type[ImageEvaluation]:
         return ImageEvaluation
+
+    @property
+    def Preparation(self) -> type[ImagePreparation]:
+        return ImagePreparation
 
     def dataset(self, split: Split) -> DataSet[ImageItem]:
         """The split of `source`; ValueError where there is none."""
@@ -218,7 +212,7 @@ class ImageModality:
 
         weights = settings.weights
         network = InceptionFeatures(weights) if weights is not None else EfficientNetLite0Features()
-        return evaluate_images(self, model, network, count=settings.count, pairs=settings.pairs, seed=seed, note=note)
+        return evaluate_images(self, model, network, settings, seed=seed, note=note)
 
     def report(
         self,

@@ -43,9 +43,13 @@ def evaluate_scenes(
     PixelNeRF's protocol: each metric is the mean over a scene's views, then over scenes.
     """
     held_out, training = modality.dataset("test"), modality.dataset("train")
-    items = [held_out[i] for i in spread(len(held_out), settings.scenes)]
-    result = view_quality(modality, model, items, training, settings, note)
-    return result | set_distances(modality, model, held_out, training, settings, seed, note)
+    result: dict[str, float] = {}
+    if settings.scenes:
+        items = [held_out[i] for i in spread(len(held_out), settings.scenes)]
+        result |= view_quality(modality, model, items, training, settings, note)
+    if settings.count:
+        result |= set_distances(modality, model, held_out, training, settings, seed, note)
+    return result
 
 
 def view_quality(

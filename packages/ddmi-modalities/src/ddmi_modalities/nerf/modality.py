@@ -18,6 +18,7 @@ from ddmi_fields import ImplicitFunction, PlaneLayout
 from ddmi_modalities.extent import Extent
 from ddmi_modalities.modality import Batch, DataSet, FunctionSource
 from ddmi_modalities.nerf.cameras import Cameras
+from ddmi_modalities.nerf.prepare import ScenePreparation
 from ddmi_modalities.nerf.rendering import Pictures, coloured_mesh, depth_picture, render_views
 from ddmi_modalities.nerf.scenes import SceneItem
 from ddmi_modalities.nerf.sources import open_scenes, read_scene
@@ -43,9 +44,9 @@ class RadianceEvaluation:
     """How much of a model is measured, and with what."""
 
     scenes: int = 32
-    """Held-out scenes of PSNR and SSIM, from all of their held-out views."""
+    """Held-out scenes of PSNR and SSIM, from all of their held-out views; 0: these are not measured."""
     count: int = 100
-    """Scenes a side of Frechet and kernel distances."""
+    """Scenes a side of Frechet and kernel distances; 0: these are not measured."""
     poses: int = 4
     """Fixed cameras from which each of them is seen: those of the test scenes where these are photographs from the same
     poses and enough of them (SRN Cars: --count 704 --poses 251, SSDNeRF's protocol), otherwise on a circle."""
@@ -53,6 +54,13 @@ class RadianceEvaluation:
     """Weights of Inception, for the usual FID and KID; without them, features of EfficientNet-Lite0."""
     lpips_weights: Path | None = None
     """Weights of VGG for LPIPS."""
+
+    def __post_init__(self) -> None:
+        if min(self.scenes, self.count) < 0 or max(self.scenes, self.count) == 0 or self.poses < 1:
+            raise ValueError(
+                f"RadianceEvaluation: scenes {self.scenes} and count {self.count} must not be negative, nor both 0, "
+                f"and poses {self.poses} must be positive"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +129,10 @@ class RadianceModality:
     @property
     def Evaluation(self) -> type[RadianceEvaluation]:
         return RadianceEvaluation
+
+    @property
+    def Preparation(self) -> type[ScenePreparation]:
+        return ScenePreparation
 
     @cached_property
     def extent(self) -> Extent:

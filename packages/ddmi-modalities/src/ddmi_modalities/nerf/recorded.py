@@ -85,7 +85,7 @@ class RecordedScene:
         if points is None:
             raise ValueError(
                 f"{self.path}: holds pictures and cameras but no points for the encoder; make them from the pictures: "
-                "ddmi prepare nerf SOURCE OUT, and read OUT"
+                "ddmi prepare srn-cars SOURCE --out OUT, and read OUT"
             )
         if count < 1:
             raise ValueError(f"{self.path}: wanted a cloud of at least 1 point, got {count}; ask for more")

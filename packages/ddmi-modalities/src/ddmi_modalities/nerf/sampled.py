@@ -4,14 +4,12 @@ images (view, rows, columns, 3 or 4), uint8 or floats in [0, 1]; cam_poses (view
 camera axes; data (point, 6), position and colour in [0, 1].  The world has z up, as Blender has it.  The layout stores
 no intrinsics: the horizontal field of view is `ANGLE`, that of Blender's default camera and of NeRF's synthetic scenes.
 
-Files that `write_sampled` writes have three more arrays, which are optional: intrinsics (view, 4) with fx, fy, cx, cy
+Files that `sampled_file` makes have three more arrays, which are optional: intrinsics (view, 4) with fx, fy, cx, cy
 in pixels, masks (view, rows, columns) and held_out, numbers of views.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from ddmi_modalities.nerf.cameras import OPENGL, Z_UP, Cameras, check_poses
 from ddmi_modalities.nerf.recorded import Recording, every_nth
 from ddmi_modalities.nerf.scenes import Views, mask_of_white
+from ddmi_modalities.preparation import npz
 
 ANGLE = 0.6911112070083618
 """Radians from the left to the right edge of a picture."""
@@ -69,27 +68,17 @@ def read_sampled(file: Path, hold_out: int) -> Recording:
     return Recording(Views(images, masks, cameras), held_out, data.astype(np.float32)).from_z_up()
 
 
-def write_sampled(file: Path, recording: Recording, points: Float32[np.ndarray, "point 6"]) -> None:
-    """The scene and its points as a file, whole or not at all; its folder is made."""
+def sampled_file(recording: Recording, points: Float32[np.ndarray, "point 6"]) -> bytes:
+    """The content of a file with the scene and its points."""
     cameras = recording.views.cameras
-    turned = np.concatenate([points[:, :3] @ Z_UP.astype(np.float32), points[:, 3:]], axis=1)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".writing-", suffix=".npz")
-    os.close(descriptor)
-    try:
-        np.savez(
-            temporary,
-            images=recording.views.images,
-            masks=recording.views.masks,
-            cam_poses=cameras.in_world(Z_UP.T, 1.0).to_world @ OPENGL,
-            intrinsics=np.concatenate([cameras.focal, cameras.centre], axis=1),
-            data=turned,
-            held_out=recording.held_out,
-        )
-        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner only
-        os.replace(temporary, file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    return npz(
+        images=recording.views.images,
+        masks=recording.views.masks,
+        cam_poses=cameras.in_world(Z_UP.T, 1.0).to_world @ OPENGL,
+        intrinsics=np.concatenate([cameras.focal, cameras.centre], axis=1),
+        data=np.concatenate([points[:, :3] @ Z_UP.astype(np.float32), points[:, 3:]], axis=1),
+        held_out=recording.held_out,
+    )
 
 
 def _load(file: Path) -> dict[str, NDArray[Any]]:

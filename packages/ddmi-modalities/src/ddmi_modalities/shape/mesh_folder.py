@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from ddmi_modalities.shape.meshes import MeshItem, mesh_names, open_mesh, some_of
-from ddmi_modalities.shape.prepare import Preparation, prepare_shapes
 from ddmi_modalities.splits import Split, check_split, split_of
 
-__all__ = ["MeshFolder", "MeshItem", "Preparation", "prepare_shapes"]
+__all__ = ["MeshFolder", "MeshItem"]
 
 
 class MeshFolder:
     """The meshes below `root` (OBJ, PLY, STL, OFF, GLB), each in the middle of the unit cube, its largest side 1.
 
     Every tenth or so is held out, by the hash of its path.  All meshes of a split are read at once and stay in memory;
-    convert a large collection with `prepare_shapes`.
+    convert a large collection with `ddmi prepare shapes`.
 
     Args:
         root: The folder; links are followed to files, not to folders.

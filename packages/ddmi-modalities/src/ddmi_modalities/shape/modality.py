@@ -17,6 +17,7 @@ from ddmi_fields import ImplicitFunction, PlaneLayout
 from ddmi_modalities.extent import Extent
 from ddmi_modalities.modality import Batch, DataSet, FunctionSource
 from ddmi_modalities.shape.items import ShapeItem
+from ddmi_modalities.shape.prepare import ShapePreparation
 from ddmi_modalities.shape.set_metrics import Normalisation
 from ddmi_modalities.shape.sources import HoldOut, open_source, read_cloud
 from ddmi_modalities.shape.view import ShapeArtefact, ShapeView
@@ -101,6 +102,10 @@ class ShapeModality:
     @property
     def Evaluation(self) -> type[ShapeEvaluation]:
         return ShapeEvaluation
+
+    @property
+    def Preparation(self) -> type[ShapePreparation]:
+        return ShapePreparation
 
     def dataset(self, split: Split) -> DataSet[ShapeItem]:
         """The split of `source`; ValueError where there is none."""

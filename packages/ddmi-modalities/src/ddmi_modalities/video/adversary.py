@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_modalities.image.adversary import PatchAdversary, PatchObjective
 from ddmi_vae import Randomness
+
+
+class _PaddedConv3d(nn.Conv3d):
+    """A 4 x 4 x 4 convolution of inputs padded by one.
+
+    Padding goes first because torch's bfloat16 kernel for CPUs gives wrong gradients of the weights (by 90 %, or NaN)
+    where it pads inputs that are thinner than the kernel.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 4, stride, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (1,) * 6))
 
 
 class ClipDiscriminator(nn.Module):
@@ -32,14 +47,14 @@ class ClipDiscriminator(nn.Module):
                 f"{frames} frames need fewer layers, as these take {self.smallest} frames"
             )
         self.frames = frames
-        body: list[nn.Module] = [nn.Conv3d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        body: list[nn.Module] = [_PaddedConv3d(3, width, 2), nn.LeakyReLU(0.2)]
         channels = width
         for layer in range(1, layers + 1):
             wider = width * min(2**layer, 8)
             stride = 2 if layer < layers else 1
-            body += [nn.Conv3d(channels, wider, 4, stride, 1, bias=False), nn.GroupNorm(8, wider), nn.LeakyReLU(0.2)]
+            body += [_PaddedConv3d(channels, wider, stride, bias=False), nn.GroupNorm(8, wider), nn.LeakyReLU(0.2)]
             channels = wider
-        self.body = nn.Sequential(*body, nn.Conv3d(channels, 1, 4, 1, 1))
+        self.body = nn.Sequential(*body, _PaddedConv3d(channels, 1, 1))
 
     def forward(self, images: Float[Tensor, "frame 3 rows columns"]) -> Float[Tensor, "clip 1 _ _ _"]:
         """Logits per patch of clips in [-1, 1]."""

@@ -64,6 +64,13 @@ class VideoFile:
         return len(self._places)
 
     @property
+    def side(self) -> int:
+        """Pixels of a frame's shorter side."""
+        with _opened(self.path) as container:
+            stream = container.streams.video[0]
+            return min(stream.width, stream.height)
+
+    @property
     def interval(self) -> float | None:
         """Seconds between two positions; None of a single frame."""
         stamps, unit = self._index

@@ -36,6 +36,11 @@ class FrameFolder:
         """Pictures."""
         return len(self._files)
 
+    @property
+    def side(self) -> int:
+        """Pixels of the first picture's shorter side.  ValueError that names the file, where it cannot be read."""
+        return min(open_picture(self._files[0]).size)
+
     def read(self, positions: Sequence[int], size: int) -> UInt8[Tensor, "frame 3 size size"]:
         """The centred squares of these frames at `size`.
 

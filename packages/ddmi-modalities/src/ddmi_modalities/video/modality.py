@@ -19,6 +19,7 @@ from ddmi_modalities.splits import Split
 from ddmi_modalities.video.evaluation_settings import VideoEvaluation
 from ddmi_modalities.video.items import ClipItem
 from ddmi_modalities.video.moving_openmoji import MovingOpenMoji
+from ddmi_modalities.video.prepare import VideoPreparation
 from ddmi_modalities.video.query import VideoQuery, field_time
 from ddmi_modalities.video.stored_clips import StoredClips, read_clip
 from ddmi_modalities.video.view import VideoArtefact, VideoView
@@ -94,6 +95,10 @@ class VideoModality:
     @property
     def Evaluation(self) -> type[VideoEvaluation]:
         return VideoEvaluation
+
+    @property
+    def Preparation(self) -> type[VideoPreparation]:
+        return VideoPreparation
 
     def dataset(self, split: Split) -> DataSet[ClipItem]:
         """The split of `source`; ValueError where there is none."""

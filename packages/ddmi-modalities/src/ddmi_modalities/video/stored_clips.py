@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ TAIL = 9
 
 
 FrameSequence = VideoFile | FrameFolder
-"""A video as frames at equal steps of time: `name`, `length`, `interval` and `read(positions, size)`."""
+"""A video as frames at equal steps of time: `name`, `length`, `interval`, `side` and `read(positions, size)`."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,13 @@ class StoredClips:
         root = Path(root).expanduser()
         if not root.exists():
             raise ValueError(f"StoredClips: {str(root)!r} does not exist; give a video file or a folder of videos")
-        held_out = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-        folders = held_out is not None and (root / "train").is_dir()
-        where = (root / "train" if split == "train" else held_out) if folders else root
+        folders = split_folders(root)
+        where = folders.get(split, root)
         self.count, self.size = frames, size
         found, refused = [], []
-        for sequence in find_sequences(where or root):
+        for sequence in find_sequences(where):
             try:
-                found.append((sequence, _starts(sequence, frames, stride)))
+                found.append((sequence, clip_starts(sequence, frames, stride)))
             except ValueError as error:
                 refused.append(str(error))
         if refused:
@@ -105,7 +104,7 @@ class StoredClips:
                 f"StoredClips: no videos in {str(where)!r}; wanted files that end in "
                 f"{', '.join(sorted(files.SUFFIXES))}, or folders of pictures"
             )
-        self.clips = tuple(_chosen(found, split, apart=folders))
+        self.clips = tuple(_chosen(found, split, apart=bool(folders)))
         """The video and first frame of each clip."""
         self.stride = stride
         if not self.clips:
@@ -151,6 +150,18 @@ class StoredClips:
         return sequence.read(range(first, first + self.count * self.stride, self.stride), size)
 
 
+def split_folders(root: Path) -> dict[Split, Path]:
+    """The folders of the splits, where the root has both; otherwise none."""
+    held_out = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+    return {"train": root / "train", "test": held_out} if held_out and (root / "train").is_dir() else {}
+
+
+def held_by_name(names: Collection[str]) -> set[str]:
+    """Those of the usable videos that are held out; none where names would leave a split empty."""
+    held = {name for name in names if split_of(name) == "test"}
+    return held if len(held) < len(names) else set()
+
+
 def find_sequences(root: Path) -> list[FrameSequence]:
     """All videos at or below `root`, by name.  Nothing is opened."""
     if root.is_file():
@@ -170,7 +181,7 @@ def open_sequence(path: Path, frames: int, stride: int) -> FrameSequence:
     if not path.exists():
         raise ValueError(f"{str(path)!r} does not exist; give a video file or a folder of frames")
     sequence = FrameFolder(path, path.name) if path.is_dir() else VideoFile(path, path.name)
-    _starts(sequence, frames, stride)
+    clip_starts(sequence, frames, stride)
     return sequence
 
 
@@ -185,7 +196,8 @@ def clip_seconds(path: Path, frames: int, stride: int) -> float | None:
     return None if interval is None else frames * stride * interval
 
 
-def _starts(sequence: FrameSequence, frames: int, stride: int) -> list[int]:
+def clip_starts(sequence: FrameSequence, frames: int, stride: int) -> list[int]:
+    """The first frames of a video's clips, one after the other.  ValueError where it is too short or not readable."""
     needed = (frames - 1) * stride + 1
     if sequence.length < needed:
         raise ValueError(
@@ -199,13 +211,13 @@ def _chosen(
     found: Sequence[tuple[FrameSequence, list[int]]], split: Split, *, apart: bool
 ) -> list[tuple[FrameSequence, int]]:
     """The clips of a split; all of them where the folders are the splits (`apart`)."""
-    held = {sequence.name for sequence, _ in found if split_of(sequence.name) == "test"}
+    held = held_by_name([sequence.name for sequence, _ in found])
     clips = []
     for sequence, starts in found:
         tail = len(starts) - (max(1, len(starts) // TAIL) if len(starts) > 1 else 0)
         if apart:
             kept = starts
-        elif 0 < len(held) < len(found):
+        elif held:
             kept = starts if (sequence.name in held) == (split == "test") else []
         else:
             kept = starts[:tail] if split == "train" else starts[tail:]

@@ -1,0 +1,1 @@
+"""The paper's ablation (Table 8) and the alternatives that it argues against, with matched parameters."""

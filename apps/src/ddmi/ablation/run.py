@@ -1,0 +1,101 @@
+"""Trains and measures every variant with every seed, each in a directory of its own, and tabulates what there is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ddmi.ablation.pictures import draw_pictures
+from ddmi.ablation.table import ablation_table
+from ddmi.ablation.variants import VARIANTS, decoding_parameters, make_variant
+from ddmi.evaluation import evaluate_run, read_evaluations
+from ddmi.experiment import Experiment
+from ddmi.pipeline import DDMI
+from ddmi.protocols import OFFLINE, find_protocol
+from ddmi.stages import start_run
+from ddmi_diffusion import atomic_write_text
+
+Say = Callable[[str], None]
+TABLE, FIGURES = "ablation.md", "ablation.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What is compared, and how it is measured."""
+
+    experiment: Experiment
+    """The recipe: both stages, whose settings all variants share."""
+    evaluation: Any
+    """The modality's own evaluation."""
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    """By name, see `VARIANTS`."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of weights, data order and noise, in both stages; seeds differ only in these."""
+
+    def __post_init__(self) -> None:
+        for name, given in (("variants", self.variants), ("seeds", self.seeds)):
+            if not given or len(set(given)) != len(given):
+                raise ValueError(f"ablate: --{name} needs at least one, each once, got {given}")
+
+    def planned(self, name: str, seed: int) -> Experiment:
+        """The experiment of one run.  ValueError for a variant that does not exist, or not for this recipe."""
+        variant = make_variant(name, self.experiment)
+        return replace(
+            variant,
+            vae_training=replace(variant.vae_training, seed=seed),
+            diffusion_training=replace(variant.diffusion_training, seed=seed),
+        )
+
+
+def ablate(ablation: Ablation, out: Path, say: Say = print) -> list[Path]:
+    """Trains what is not trained yet, measures what is not measured yet, and writes table, figures and pictures.
+
+    OUT/VARIANT/SEED is a usual run.  Processes may share OUT as long as each has seeds, or variants, of its own.
+    Stopped, it goes on where it was.
+    """
+    planned = {
+        (name, seed): ablation.planned(name, seed) for seed in ablation.seeds for name in ablation.variants
+    }  # everything is made, and so checked, before anything is trained
+    for (name, seed), experiment in planned.items():
+        directory = out / name / str(seed)
+        say(f"{name}, seed {seed}: {VARIANTS[name].summary}")
+        start_run(experiment, directory, fresh=False, say=say).train(("vae", "diffusion"), resume=True)
+        if not _measured(directory, ablation.evaluation):
+            modality: Any = experiment.modality
+            # seeds of samples are alike, so that runs differ by their training only
+            evaluate_run(
+                DDMI.from_pretrained(directory),
+                modality,
+                directory,
+                OFFLINE,
+                find_protocol(modality, OFFLINE),
+                ablation.evaluation,
+                note=say,
+            )
+    figures = {
+        name: {
+            "summary": VARIANTS[name].summary,
+            "parameters": decoding_parameters(experiment.vae, experiment.modality.layout),
+            "metrics": {str(seed): _metrics(out / name / str(seed)) for seed in ablation.seeds},
+        }
+        for (name, _), experiment in planned.items()
+    }
+    atomic_write_text(out / FIGURES, json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    atomic_write_text(out / TABLE, ablation_table(figures))
+    first = {name: out / name / str(ablation.seeds[0]) for name in ablation.variants}
+    return [out / TABLE, out / FIGURES, *draw_pictures(first, out)]
+
+
+def _measured(directory: Path, settings: Any) -> bool:
+    """Whether the run holds an evaluation with these settings."""
+    wanted = json.loads(json.dumps(asdict(settings), default=str))
+    return any(one["protocol"] == OFFLINE and one["settings"] == wanted for one in read_evaluations(directory))
+
+
+def _metrics(directory: Path) -> dict[str, float]:
+    (record,) = (one for one in read_evaluations(directory) if one["protocol"] == OFFLINE)
+    metrics: dict[str, float] = record["metrics"]
+    return metrics
