@@ -84,6 +84,24 @@ def test_a_protocol_leaves_its_number_and_its_circumstances(
     assert "fid-50k/fid" not in evaluate(other, "--count", "4", "--pairs", "2"), "measured with other weights"
 
 
+def test_reconstructions_are_measured_with_lpips(run: Path, tmp_path: Path) -> None:
+    from torchvision.models import vgg16
+
+    with torch.device("meta"):
+        features = vgg16(weights=None, init_weights=False).features
+    shapes = {f"features.{key}": value.shape for key, value in features.state_dict().items()}
+    rng = torch.Generator().manual_seed(0)
+    torch.save({key: 0.05 * torch.randn(shape, generator=rng) for key, shape in shapes.items()}, tmp_path / "vgg.pth")
+    metrics = evaluate(run, "--protocol", "reconstruction", "--weights", tmp_path / "vgg.pth", "--count", "3")
+    measured = {key: value for key, value in metrics.items() if key.startswith("reconstruction/")}
+    assert set(measured) == {"reconstruction/psnr", "reconstruction/ssim", "reconstruction/lpips"}
+    assert 0 < measured["reconstruction/lpips"] < 10
+    record = json.loads((run / "evaluations" / "reconstruction.json").read_text())
+    assert record["deviations"] == ["count is 3"]
+    assert "LPIPS (VGG16" in record["comparable_with"]
+    assert "| reconstruction/psnr, 16 px |" in markdown_table([run])
+
+
 def test_errors_name_the_remedy(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     message = fails(capsys, "evaluate", run, "--protocol", "fid")
     assert "no protocol 'fid'" in message

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 def test_two_processes_follow_one(tmp_path: Path) -> None:
     settings = ["train", "openmoji", "--preset", "test", "--vae-training.steps", "3", "--diffusion-training.steps", "3"]
     settings += ["--vae-training.device", "cpu", "--diffusion-training.device", "cpu"]
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "ddmi"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for name, command in (("one", ["ddmi"]), ("two", launch)):

@@ -116,7 +116,7 @@ def test_sigkill_in_a_save_leaves_the_checkpoint_before_it(tmp_path: Path, whole
 
 @pytest.mark.slow
 def test_two_processes_follow_one_to_rounding(tmp_path: Path) -> None:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     options = ["--dropout", "0", "--accumulate", "2"]
     done = subprocess.run([*launch, str(SCRIPT), str(tmp_path / "two"), *options], capture_output=True, text=True)

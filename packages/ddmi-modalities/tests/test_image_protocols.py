@@ -17,6 +17,8 @@ from ddmi_fields import BasisField, ImplicitFunction, PlaneLayout, ReadOut
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image.feature_cache import cached_features, digest
 from ddmi_modalities.image.features import InceptionFeatures
+from ddmi_modalities.image.lpips import LPIPSLoss
+from ddmi_modalities.image.metrics import ssim
 from ddmi_modalities.image.precision_recall import precision_recall
 from ddmi_modalities.image.pretrained_features import (
     PreparedInceptionFeatures,
@@ -26,7 +28,7 @@ from ddmi_modalities.image.pretrained_features import (
     second_layer,
 )
 from ddmi_modalities.image.protocol_evaluation import ImageProtocolSettings, measure
-from ddmi_modalities.image.protocols import PROTOCOLS, ImageProtocol
+from ddmi_modalities.image.protocols import PROTOCOLS, PairProtocol, SetProtocol
 
 
 def clouds(n: int, m: int, width: int = 6) -> tuple[Tensor, Tensor]:
@@ -252,7 +254,7 @@ def distance_of_means(made: Tensor, real: Tensor, seed: int) -> dict[str, float]
     return {"gap": (made.mean(0) - real.mean(0)).norm().item(), "width": float(made.shape[1]), "made": float(len(made))}
 
 
-PLAIN = ImageProtocol(network=Means, weights="ANY", statistic=distance_of_means, citation="nothing", count=12)
+PLAIN = SetProtocol(network=Means, weights="ANY", statistic=distance_of_means, citation="nothing", count=12)
 
 
 def test_a_protocol_compares_what_it_says(folder: ImageModality, weights: Path) -> None:
@@ -302,6 +304,57 @@ def test_reconstructions_are_compared_with_their_own_images(folder: ImageModalit
     got = measure(folder, Painter(16), protocol, ImageProtocolSettings(weights=weights, batch=2))
     assert got.metrics["gap"] == pytest.approx(0, abs=1e-3), "this model is perfect"
     assert got.metrics["made"] == len(folder.dataset("test"))
+
+
+class Fading(Painter):
+    """A model whose reconstructions are darker than the images, each by another factor, and never below 0."""
+
+    def reconstruct(self, inputs: tuple[Tensor, ...]) -> ImplicitFunction:
+        return self._functions((inputs[0] + 1) * 0.75 - 1)
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torchvision
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)
+    return path
+
+
+def test_reconstructions_are_compared_pair_by_pair(folder: ImageModality, alexnet: Path) -> None:
+    large = replace(folder, size=64)
+    protocol = replace(PROTOCOLS["reconstruction"], network="alex")
+    got = measure(large, Fading(64), protocol, ImageProtocolSettings(weights=alexnet, batch=3))
+    held_out, distance = large.dataset("test"), LPIPSLoss(alexnet, "alex")
+    true = torch.stack([held_out[i].pixels(64) for i in range(len(held_out))])
+    made = (0.75 * true.float()).round().byte()
+    error = (made.double() - true.double()).square().mean((1, 2, 3)) / 255**2
+    assert error.unique().numel() == len(true), "the mean of the PSNRs is not the PSNR of the mean"
+    assert got.metrics["psnr"] == pytest.approx((-10 * error.log10()).mean().item(), abs=1e-2)
+    assert got.metrics["ssim"] == pytest.approx(ssim(made, true).mean().item(), abs=1e-3)
+    one_by_one = [distance(m[None] / 127.5 - 1, t[None] / 127.5 - 1) for m, t in zip(made, true, strict=True)]
+    assert got.metrics["lpips"] == pytest.approx(torch.cat(one_by_one).mean().item(), rel=1e-2)
+    assert set(got.metrics) == {"psnr", "ssim", "lpips"}
+    conditions = got.conditions
+    assert (conditions["count_made"], conditions["resolution"]) == (len(held_out), 64)
+    assert conditions["network"] == "LPIPS (alex)"
+    assert conditions["sha256_weights"] == hashlib.sha256(alexnet.read_bytes()).hexdigest()
+    few = measure(large, Fading(64), protocol, ImageProtocolSettings(weights=alexnet, count=2))
+    assert few.conditions["count_made"] == 2
+    assert few.conditions["sha256_real_images"] != conditions["sha256_real_images"]
+
+
+def test_reconstruction_says_what_is_missing(folder: ImageModality, alexnet: Path, tmp_path: Path) -> None:
+    protocol = PROTOCOLS["reconstruction"]
+    assert isinstance(protocol, PairProtocol)
+    with pytest.raises(ValueError, match=r"LPIPS \(vgg\): cannot read weights .*get torchvision's vgg16"):
+        measure(folder, Fading(16), protocol, ImageProtocolSettings(weights=tmp_path / "none.pth"))
+    with pytest.raises(ValueError, match=r"these are not torchvision's vgg16"):
+        measure(folder, Fading(16), protocol, ImageProtocolSettings(weights=alexnet))
+    with pytest.raises(ValueError, match=r"images of at least 16 pixels.*got 8; give --resolution 16 or more"):
+        measure(folder, Fading(16), protocol, ImageProtocolSettings(weights=alexnet, resolution=8))
 
 
 def test_windows_are_cut_from_large_images(folder: ImageModality, weights: Path) -> None:

@@ -31,12 +31,16 @@ class Evaluate:
     """ddim, ddpm, dpm-solver++, unipc, or euler (flow); default the recipe's."""
     device: str = "cpu"
     """Where the model and the protocol's network compute, such as cuda."""
+    keep_samples: bool = False
+    """Keep RUN/generated for other protocols: those with the same seed, steps and batch measure the same samples."""
 
     def run(self, rest: Sequence[str]) -> None:
         from ddmi.evaluation import evaluate_run
         from ddmi.pipeline import DDMI
+        from ddmi.processes import join_processes
         from ddmi.protocols import find_protocol
 
+        join_processes(self.device)
         model = DDMI.from_pretrained(self.run_dir, device=self.device)
         modality = model.experiment.modality
         protocol = find_protocol(modality, self.protocol)
@@ -44,8 +48,11 @@ class Evaluate:
         modality = replace(modality, source=self.data) if self.data else modality
         metrics = evaluate_run(
             model, modality, self.run_dir, self.protocol, protocol, settings,
-            seed=self.seed, steps=self.steps, sampler=self.sampler, note=say,
+            seed=self.seed, steps=self.steps, sampler=self.sampler, keep_samples=self.keep_samples,
+            note=say,
         )  # fmt: skip
+        if not metrics:  # the main process has them
+            return
         width = max(map(len, metrics))
         for name, value in sorted(metrics.items()):
             print(f"{name:{width}}  {value:10.4g}")

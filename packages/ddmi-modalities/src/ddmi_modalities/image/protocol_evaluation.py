@@ -14,14 +14,16 @@ from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
 from ddmi_modalities.array_cache import default_cache
-from ddmi_modalities.image.feature_cache import cached_features
+from ddmi_modalities.image.feature_cache import cached_features, digest
 from ddmi_modalities.image.features import extract
 from ddmi_modalities.image.items import ImageItem
+from ddmi_modalities.image.lpips import LPIPSLoss
 from ddmi_modalities.image.modality import ImageModality
-from ddmi_modalities.image.protocols import ImageProtocol
+from ddmi_modalities.image.protocols import ImageProtocol, PairProtocol, SetProtocol
 from ddmi_modalities.image.set_distances import spread
 from ddmi_modalities.image.view import ImageView
 from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.pixels import to_float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class Measured:
 
 
 WINDOWS_AT = 1024
+PAIRS_FROM = 16
+"""Pixels a side that LPIPS needs: its network halves images four times."""
 
 
 def measure(
@@ -73,10 +77,27 @@ def measure(
         device: of the feature network, and of the model, which is there already.
 
     Raises:
-        ValueError: There are no weights, no second stage for samples, or images smaller than the windows.
+        ValueError: There are no weights, no second stage for samples, or images smaller than the windows or than a
+            network takes.
     """
     if settings.weights is None:
         raise ValueError(f"this protocol needs the weights of its network: give --weights FILE with {protocol.weights}")
+    if isinstance(protocol, PairProtocol):
+        return _measure_pairs(modality, model, protocol, settings, settings.weights, device, note)
+    assert isinstance(protocol, SetProtocol)
+    return _measure_sets(modality, model, protocol, settings, settings.weights, seed, device, note)
+
+
+def _measure_sets(
+    modality: ImageModality,
+    model: FunctionSource,
+    protocol: SetProtocol,
+    settings: ImageProtocolSettings,
+    weights: Path,
+    seed: int,
+    device: torch.device | str,
+    note: Callable[[str], None],
+) -> Measured:
     if protocol.made == "samples" and not model.can_sample:
         raise ValueError("this protocol needs samples; train stage 2 with `ddmi train ... --stage diffusion --resume`")
     resolution = settings.resolution or (WINDOWS_AT if protocol.window else modality.size)
@@ -85,8 +106,8 @@ def measure(
             f"this protocol compares windows of {protocol.window} pixels, which images of {resolution} do not hold; "
             f"give --resolution {protocol.window} or more"
         )
-    network = protocol.network(settings.weights, device)
-    weights = hashlib.sha256(settings.weights.read_bytes()).hexdigest()
+    network = protocol.network(weights, device)
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     real = modality.dataset(protocol.real)
     chosen = list(range(len(real)))
     if settings.count is not None and settings.count < len(chosen):
@@ -101,8 +122,8 @@ def measure(
 
     note(f"features of {len(chosen)} real images at {resolution} x {resolution} ({network.name})")
     folder = (modality.cache or default_cache()) / "features"
-    reference, digest = cached_features(
-        lambda: drawing.real(real, chosen), len(chosen), network, f"{network.name} {weights}", folder
+    reference, key = cached_features(
+        lambda: drawing.real(real, chosen), len(chosen), network, f"{network.name} {sha256}", folder
     )
     note(f"features of {count} {protocol.made}")
 
@@ -124,9 +145,60 @@ def measure(
             "resolution": resolution,
             "window": protocol.window,
             "network": network.name,
-            "weights": str(settings.weights),
-            "sha256_weights": weights,
-            "sha256_real_images": digest,
+            "weights": str(weights),
+            "sha256_weights": sha256,
+            "sha256_real_images": key,
+        },
+    )
+
+
+@torch.no_grad()
+def _measure_pairs(
+    modality: ImageModality,
+    model: FunctionSource,
+    protocol: PairProtocol,
+    settings: ImageProtocolSettings,
+    weights: Path,
+    device: torch.device | str,
+    note: Callable[[str], None],
+) -> Measured:
+    from ddmi_modalities.image.metrics import psnr, ssim  # torchmetrics takes seconds to import
+
+    resolution = settings.resolution or modality.size
+    if resolution < PAIRS_FROM:
+        raise ValueError(
+            f"this protocol compares images of at least {PAIRS_FROM} pixels a side, got {resolution}; "
+            f"give --resolution {PAIRS_FROM} or more"
+        )
+    distance = LPIPSLoss(weights, protocol.network).to(device)
+    held_out = modality.dataset("test")
+    chosen = spread(len(held_out), settings.count or len(held_out))
+    if not chosen:
+        raise ValueError("this protocol compares held-out images, and the data hold out none")
+    drawing = _Drawing(modality, resolution, None, 0, settings.batch)
+    note(f"reconstructions of {len(chosen)} held-out images at {resolution} x {resolution}")
+
+    def make(start: int, size: int) -> ImplicitFunction:
+        inputs = modality.inputs([held_out[i] for i in chosen[start : start + size]])
+        return model.reconstruct(tuple(one.to(device) for one in inputs))
+
+    rows = []
+    for true, made in zip(drawing.real(held_out, chosen), drawing.made(make, len(chosen), note), strict=True):
+        lpips = distance(to_float(made).to(device), to_float(true).to(device))
+        rows.append(torch.stack([psnr(made, true), ssim(made, true), lpips.cpu()]))
+    means = torch.cat(rows, dim=1).mean(1).tolist()
+    return Measured(
+        metrics=dict(zip(("psnr", "ssim", "lpips"), means, strict=True)),
+        conditions={
+            "made": "reconstructions",
+            "count_made": len(chosen),
+            "real": "split test",
+            "count_real": len(chosen),
+            "resolution": resolution,
+            "network": f"LPIPS ({protocol.network})",
+            "weights": str(weights),
+            "sha256_weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "sha256_real_images": digest(lambda: drawing.real(held_out, chosen), "pairs"),
         },
     )
 
