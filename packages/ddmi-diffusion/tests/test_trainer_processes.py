@@ -121,6 +121,7 @@ def test_two_processes_follow_one_to_rounding(tmp_path: Path) -> None:
     options = ["--dropout", "0", "--accumulate", "2"]
     done = subprocess.run([*launch, str(SCRIPT), str(tmp_path / "two"), *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("of 2 processes") == 2  # `--cpu` in the place of `--multi_gpu` would start one
     tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2).fit()
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     for name in one:

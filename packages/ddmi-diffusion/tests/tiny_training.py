@@ -119,4 +119,6 @@ if __name__ == "__main__":
     if options.die_in_save:
         _kill_in_second_save()
     changes = {"num_workers": options.workers, "accumulate": options.accumulate}
-    trainer(options.run_dir, delay=options.delay, dropout=options.dropout, **changes).fit()
+    trained = trainer(options.run_dir, delay=options.delay, dropout=options.dropout, **changes)
+    trained.fit()
+    print(f"of {trained.accelerator.num_processes} processes")
