@@ -111,7 +111,7 @@ def evaluate_run(
             "steps": (steps or config.sampling_steps) if model.can_sample else None,
             "settings": asdict(settings),
             "sha256_files": {key: sha256(value) for key, value in vars(settings).items() if isinstance(value, Path)},
-            "sha256_checkpoint": {path.name: sha256(path) for path in sorted(directory.glob("*.safetensors"))},
+            "sha256_checkpoint": checkpoint_sha256(directory),
             "versions": {"python": platform.python_version()}
             | {one: importlib.metadata.version(one) for one in REPORTED},
             "device": torch.cuda.get_device_name(source.device) if source.device.type == "cuda" else source.device.type,
@@ -135,6 +135,11 @@ def evaluate_run(
     if keep_samples:
         note(f"the samples are in {directory / GENERATED}: remove it when no other protocol needs them")
     return metrics
+
+
+def checkpoint_sha256(directory: Path) -> dict[str, str]:
+    """Of each file of weights that a run holds."""
+    return {path.name: sha256(path) for path in sorted(directory.glob("*.safetensors"))}
 
 
 def read_evaluations(directory: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 from ddmi.ablation.pictures import draw_pictures
 from ddmi.ablation.table import ablation_table
 from ddmi.ablation.variants import VARIANTS, decoding_parameters, make_variant
-from ddmi.evaluation import evaluate_run, read_evaluations
+from ddmi.evaluation import checkpoint_sha256, evaluate_run, read_evaluations
 from ddmi.experiment import Experiment
 from ddmi.pipeline import DDMI
 from ddmi.protocols import OFFLINE, find_protocol
@@ -90,9 +90,10 @@ def ablate(ablation: Ablation, out: Path, say: Say = print) -> list[Path]:
 
 
 def _measured(directory: Path, settings: Any) -> bool:
-    """Whether the run holds an evaluation with these settings."""
-    wanted = json.loads(json.dumps(asdict(settings), default=str))
-    return any(one["protocol"] == OFFLINE and one["settings"] == wanted for one in read_evaluations(directory))
+    """Whether the weights that the run holds were evaluated with these settings."""
+    wanted = OFFLINE, json.loads(json.dumps(asdict(settings), default=str)), checkpoint_sha256(directory)
+    keys = "protocol", "settings", "sha256_checkpoint"
+    return any(tuple(record[key] for key in keys) == wanted for record in read_evaluations(directory))
 
 
 def _metrics(directory: Path) -> dict[str, float]:

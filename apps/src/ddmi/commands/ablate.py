@@ -15,7 +15,10 @@ from ddmi.commands.line import PROGRAM, parse, say
 
 @dataclass(frozen=True, kw_only=True)
 class Ablate:
-    """Train a recipe, what it is without its parts, and the alternatives to it; print a table.  Options: see train."""
+    """Train a recipe, what it is without its parts, and alternatives to it; print a table.
+
+    Further options are those of `ddmi train RECIPE`, and `--evaluation.NAME`.
+    """
 
     recipe: Positional[str]
     """Its name, see `ddmi recipes`."""
