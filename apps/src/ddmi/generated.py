@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from jaxtyping import Float
 from torch import Tensor
 
 from ddmi.checksums import fingerprint, weights_sha256
-from ddmi.pipeline import DDMI
+from ddmi.pipeline import DDMI, Progress, Request
 from ddmi.serialization import to_json
 from ddmi.weights import read_tensors
 from ddmi_diffusion import save_tensors
-from ddmi_fields import ImplicitFunction
 
 GENERATED = "generated"
 """The folder of a run that holds them.  Removing it costs time only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A batch of samples, and all that they depend on beside the model."""
-
-    start: int
-    count: int
-    seed: int
-    steps: int
-    sampler: str
-    prompts: tuple[str, ...] | None
-    guidance: float | None
-    guidance_interval: tuple[float, float]
 
 
 class KeptSamples(DDMI):
@@ -58,28 +43,8 @@ class KeptSamples(DDMI):
         self.used: set[Path] = set()
         self._others_make = False
 
-    @torch.no_grad()
-    def sample(
-        self,
-        count: int,
-        *,
-        seed: int = 0,
-        start: int = 0,
-        steps: int | None = None,
-        sampler: str | None = None,
-        prompts: str | Sequence[str] | None = None,
-        guidance: float | None = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
-    ) -> ImplicitFunction:
-        """As `DDMI.sample`; for the main process."""
-        space, _ = self._generative()
-        config = self.experiment.diffusion
-        request = Request(
-            start=start, count=count, seed=seed, steps=steps or config.sampling_steps,
-            sampler=sampler or config.sampler, guidance=guidance, guidance_interval=guidance_interval,
-            prompts=None if prompts is None else (prompts,) if isinstance(prompts, str) else tuple(prompts),
-        )  # fmt: skip
+    def draw(self, request: Request, progress: Progress | None = None) -> Float[Tensor, "count ..."]:
+        """As `DDMI.draw`; for the main process."""
         latents = self._read(request)
         if latents is None:
             requests = self._with_following(request)
@@ -90,7 +55,7 @@ class KeptSamples(DDMI):
             latents = self._read(request)
             if latents is None:
                 raise OSError(f"{self._file(request)} cannot be read right after it was written; check the disk")
-        return self.vae.function(space.unpack(latents.to(next(self.parameters()).device)))
+        return latents.to(next(self.parameters()).device)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -125,22 +90,13 @@ class KeptSamples(DDMI):
         (said,) = broadcast_object_list([requests])
         return said
 
-    def _make(self, requests: list[Request], progress: Any = None) -> None:
+    def _make(self, requests: list[Request], progress: Progress | None = None) -> None:
         """Every process makes its share, where it is missing."""
         for request in requests[self.processes.process_index :: self.processes.num_processes]:
             if self._read(request) is None:
-                latents = self._sample(request, progress).cpu()
+                latents = super().draw(request, progress).cpu()
                 save_tensors(self._file(request), {"latents": latents}, {"sha256": _digest(latents)})
         self.processes.wait_for_everyone()
-
-    @torch.no_grad()
-    def _sample(self, request: Request, progress: Any) -> Tensor:
-        _, diffusion = self._generative()
-        cond, guide = self._conditions(request.count, request.prompts, request.guidance, request.guidance_interval)
-        return diffusion.sample(
-            request.count, seed=request.seed, start=request.start, steps=request.steps, sampler=request.sampler,
-            cond=cond, guidance=guide, progress=progress,
-        )  # fmt: skip
 
     def _read(self, request: Request) -> Tensor | None:
         """None where there are none, or they are damaged."""

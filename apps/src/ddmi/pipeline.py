@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ddmi.experiment import Experiment
 from ddmi.serialization import from_json, to_json
@@ -34,6 +36,23 @@ CONFIG, VAE, DENOISER, LATENT_SPACE, CONDITIONER = (
     "latent_space.safetensors",
     "conditioner.safetensors",
 )
+
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A batch of samples, and all that they depend on beside the model."""
+
+    start: int
+    count: int
+    seed: int
+    steps: int
+    sampler: str
+    prompts: tuple[str, ...] | None
+    guidance: float | None
+    guidance_interval: tuple[float, float]
 
 
 class DDMI(nn.Module):
@@ -88,7 +107,7 @@ class DDMI(nn.Module):
         prompts: str | Sequence[str] | None = None,
         guidance: float | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
-        progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
+        progress: Progress | None = None,
     ) -> ImplicitFunction:
         """`count` generated functions; function i depends on (seed, start + i) only, and has every resolution.
 
@@ -100,19 +119,29 @@ class DDMI(nn.Module):
             guidance_interval: times, as fractions of the noise process (1 is pure noise), in which guidance acts;
                 outside them w is 1.
         """
-        space, diffusion = self._generative()
+        space, _ = self._generative()
         config = self.experiment.diffusion
-        cond, guide = self._conditions(count, prompts, guidance, guidance_interval)
-        latents = diffusion.sample(
-            count, seed=seed, start=start, steps=steps or config.sampling_steps, sampler=sampler or config.sampler,
+        request = Request(
+            start=start, count=count, seed=seed, steps=steps or config.sampling_steps,
+            sampler=sampler or config.sampler, guidance=guidance, guidance_interval=guidance_interval,
+            prompts=None if prompts is None else (prompts,) if isinstance(prompts, str) else tuple(prompts),
+        )  # fmt: skip
+        return self.vae.function(space.unpack(self.draw(request, progress)))
+
+    @torch.no_grad()
+    def draw(self, request: Request, progress: Progress | None = None) -> Float[Tensor, "count ..."]:
+        """The packed latents of what is asked for."""
+        _, diffusion = self._generative()
+        cond, guide = self._conditions(request.count, request.prompts, request.guidance, request.guidance_interval)
+        return diffusion.sample(
+            request.count, seed=request.seed, start=request.start, steps=request.steps, sampler=request.sampler,
             cond=cond, guidance=guide, progress=progress,
         )  # fmt: skip
-        return self.vae.function(space.unpack(latents))
 
     def _conditions(
         self,
         count: int,
-        prompts: str | Sequence[str] | None,
+        prompts: tuple[str, ...] | None,
         guidance: float | None,
         interval: tuple[float, float],
     ) -> tuple[Conditioning | None, Guidance | None]:
@@ -127,12 +156,11 @@ class DDMI(nn.Module):
         null = encode_prompts(self.conditioner, [""], device)
         if prompts is None:
             return null, None
-        sentences = [prompts] if isinstance(prompts, str) else list(prompts)
-        if len(sentences) not in (1, count):
-            raise ValueError(f"sample: {len(sentences)} prompts for {count} functions; give one, or one for each")
+        if len(prompts) not in (1, count):
+            raise ValueError(f"sample: {len(prompts)} prompts for {count} functions; give one, or one for each")
         weight = self.experiment.diffusion.guidance if guidance is None else guidance
         guide = Guidance(weight=weight, null=null, start=interval[0], stop=interval[1])
-        return encode_prompts(self.conditioner, sentences, device), guide
+        return encode_prompts(self.conditioner, list(prompts), device), guide
 
     @torch.no_grad()
     def prior(self, count: int, *, seed: int = 0, start: int = 0) -> ImplicitFunction:

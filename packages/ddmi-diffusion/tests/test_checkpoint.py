@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -261,3 +262,16 @@ def test_optimizer_state_that_does_not_fit_is_named() -> None:
         restore_optimizer(optimizer, ["weight", "bias"], {"gain/exp_avg": torch.zeros(2)})
     with pytest.raises(ValueError, match=r"'bias/exp_avg' has shape \(3,\), its parameter \(2,\)"):
         restore_optimizer(optimizer, ["weight", "bias"], {"bias/exp_avg": torch.zeros(3)})
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    metadata = {f"entry {i}": 'quoted " and é' for i in range(8)}
+    contents = set()
+    for i in range(8):
+        path = tmp_path / f"{i}.safetensors"
+        save_tensors(path, {"b": torch.arange(3.0), "a": torch.ones(2)}, metadata)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == metadata
+        assert torch.equal(file.get_tensor("b"), torch.arange(3.0))

@@ -13,7 +13,7 @@ from ddmi.ablation.table import ablation_table
 from ddmi.ablation.variants import VARIANTS, decoding_parameters, make_variant
 from ddmi.evaluation import checkpoint_sha256, evaluate_run, read_evaluations
 from ddmi.experiment import Experiment
-from ddmi.pipeline import DDMI, DENOISER, VAE
+from ddmi.pipeline import DDMI
 from ddmi.protocols import OFFLINE, find_protocol
 from ddmi.stages import start_run
 from ddmi_diffusion import atomic_write_text
@@ -91,14 +91,9 @@ def ablate(ablation: Ablation, out: Path, say: Say = print) -> list[Path]:
 
 def _measured(directory: Path, settings: Any) -> bool:
     """Whether the weights that the run holds were evaluated with these settings."""
-    wanted, held = json.loads(json.dumps(asdict(settings), default=str)), checkpoint_sha256(directory)
-    return any(
-        record["protocol"] == OFFLINE
-        and record["settings"] == wanted
-        # not the latent space's file: its entries come in any order, and it follows from the autoencoder
-        and all(record["sha256_checkpoint"].get(name) == held[name] for name in (VAE, DENOISER))
-        for record in read_evaluations(directory)
-    )
+    wanted = OFFLINE, json.loads(json.dumps(asdict(settings), default=str)), checkpoint_sha256(directory)
+    keys = "protocol", "settings", "sha256_checkpoint"
+    return any(tuple(record[key] for key in keys) == wanted for record in read_evaluations(directory))
 
 
 def _metrics(directory: Path) -> dict[str, float]:

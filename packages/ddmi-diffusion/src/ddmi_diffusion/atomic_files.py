@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -128,13 +130,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file and flush it to the disk."""
+    """Write a safetensors file and flush it to the disk; equal content gives equal bytes."""
     path.touch()
     mode = path.stat().st_mode  # as the user's umask has it; safetensors itself makes files only the owner can read
     save_file(_independent(tensors), path, dict(metadata) if metadata else None)
     path.chmod(mode)
-    with path.open("rb") as file:
+    with path.open("r+b") as file:
+        _sort_metadata(file)
+        file.flush()
         os.fsync(file.fileno())
+
+
+def _sort_metadata(file: BinaryIO) -> None:
+    """safetensors writes the entries of the metadata in any order, and hashes of the file would say that it changed."""
+    length = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(length))
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        content = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(content.ljust(length))  # as it was, but for the order
 
 
 def _independent(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
