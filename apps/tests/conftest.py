@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,3 +22,12 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "tiny"
     assert main(["train", "openmoji", "--preset", "test", "--run", str(run)]) == 0
     return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As processes have that tests start: another number of threads would round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -25,7 +25,7 @@ from .test_cli import fails
 
 
 @pytest.fixture
-def run(tiny_run: Path, tmp_path: Path) -> Path:
+def run(one_thread: None, tiny_run: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "run"
     shutil.copytree(tiny_run, copy, ignore=shutil.ignore_patterns("metrics.json", "evaluations", "report"))
     return copy

@@ -32,7 +32,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def whole(tiny_run: Path, tmp_path: Path, batches: list[tuple[int, int]]) -> dict[str, bytes]:
+def whole(one_thread: None, tiny_run: Path, tmp_path: Path, batches: list[tuple[int, int]]) -> dict[str, bytes]:
     assert sample(tiny_run, tmp_path / "whole") == 0
     assert {path.name for path in (tmp_path / "whole").iterdir()} == {f"{i:03d}.png" for i in range(5)}
     batches.clear()
