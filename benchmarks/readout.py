@@ -1,16 +1,18 @@
-"""The read-out's arithmetic rate, its error in bfloat16, and the memory of a large image.
+"""The read-out's arithmetic rate, its error in bfloat16, and the memory of a large image and a large clip.
 
     python benchmarks/readout.py [--large] [--out benchmarks/results/readout.json]
 
 A paper-size image read-out: three 64-channel planes of 64, 128 and 256 cells, width 256. The matrix-product rate is
 that of a (tile x 256) by (256 x 256) product, measured between the read-outs of the same run, in the same precision.
-`--large` also reads a 4096 x 4096 image and reports the memory above the model.
+`--large` also reads a 4096 x 4096 image, and a clip of 64 x 512 x 512 from the nine planes of a paper-size video model,
+and reports the memory above the model.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import statistics
 import sys
@@ -31,6 +33,15 @@ def paper_size_function(native: int | None) -> ImplicitFunction:
     torch.manual_seed(0)
     basis = BasisField(PlaneLayout.image(), [[torch.randn(1, 64, side, side)] for side in (64, 128, 256)])
     return ImplicitFunction(basis, CoarseToFineReadOut(basis.channels, 3, width=256, native=native))
+
+
+def paper_size_clip() -> ImplicitFunction:
+    """The planes xy, yt and xt of 16 frames of 256 x 256, concatenated."""
+    torch.manual_seed(0)
+    sides = [(side, side) for side in (64, 128, 256)]
+    planes = [[torch.randn(1, 64, *shape) for shape in ((y, x), (16, y), (16, x))] for y, x in sides]
+    basis = BasisField(PlaneLayout.video(), planes, reduction="concat")
+    return ImplicitFunction(basis, CoarseToFineReadOut(basis.channels, 3, width=256))
 
 
 def flop_per_coordinate(read_out: nn.Module) -> int:
@@ -71,16 +82,20 @@ def bfloat16_error(function: ImplicitFunction) -> dict[str, float]:
 
 
 @torch.no_grad()
-def large_image(function: ImplicitFunction, side: int = 4096) -> float:
-    """GiB above the model for a side x side image (growth of the process's peak memory)."""
+def _growth(function: ImplicitFunction, size: tuple[int, ...]) -> float:
     function = function.to(torch.bfloat16)
-    function.grid((64, 64))
+    function.grid([16] * len(size))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    image = function.grid(
-        (side, side), progress=lambda tiles: tqdm(list(tiles), desc=f"{side} x {side}", file=sys.stderr)
-    )
-    assert image.isfinite().all()
+    name = " x ".join(map(str, size))
+    values = function.grid(size, progress=lambda tiles: tqdm(list(tiles), desc=name, file=sys.stderr))
+    assert values.isfinite().all()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+
+
+def gib_above_model(function: ImplicitFunction, size: tuple[int, ...]) -> float:
+    """GiB for a grid of this size: growth of the peak memory of a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return round(pool.apply(_growth, (function, size)), 3)
 
 
 def main() -> None:
@@ -96,10 +111,12 @@ def main() -> None:
         "side": arguments.side,
         "repeats": REPEATS,
     }
+    if arguments.large:
+        result["clip/gib_64x512x512"] = gib_above_model(paper_size_clip(), (64, 512, 512))
     for name, native in (("plain", None), ("scale-conditioned", 256)):
         function = paper_size_function(native)
         if arguments.large:
-            result[f"{name}/gib_4096"] = round(large_image(function), 3)
+            result[f"{name}/gib_4096"] = gib_above_model(function, (4096, 4096))
         for dtype in (torch.float32, torch.bfloat16):
             read, product = rates(function, dtype, arguments.side)
             key = f"{name}/{str(dtype).removeprefix('torch.')}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ddmi_diffusion import TrainerConfig
 
 
-def training(*, steps: int, batch_size: int, learning_rate: float) -> TrainerConfig:
-    """A cosine over all steps, and an average of the weights over a few hundred, or thousand, of the last."""
+def training(*, steps: int, batch_size: int, learning_rate: float, **more: Any) -> TrainerConfig:
+    """A cosine over all steps, and an average of the weights over a few hundred, or thousand, of the last.
+
+    `more` is of `TrainerConfig`.
+    """
     return TrainerConfig(
         steps=steps,
         batch_size=batch_size,
@@ -17,6 +22,7 @@ def training(*, steps: int, batch_size: int, learning_rate: float) -> TrainerCon
         ema_every=4,
         save_every=max(250, steps // 20),
         sheet_every=max(500, steps // 20),
+        **more,
     )
 
 

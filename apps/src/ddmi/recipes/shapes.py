@@ -87,15 +87,15 @@ def _ours(name: str, preset: str, data: ShapeData) -> Experiment:
     first, second = {
         "test": (two_steps(), two_steps()),
         "demo": (
-            replace(training(steps=2200, batch_size=8, learning_rate=4e-3), optimizer="muon"),
+            training(steps=2200, batch_size=8, learning_rate=4e-3, optimizer="muon"),
             training(steps=1600, batch_size=32, learning_rate=1e-3),
         ),
         "small": (
-            replace(training(steps=60_000, batch_size=32, learning_rate=1e-3), optimizer="muon"),
+            training(steps=60_000, batch_size=32, learning_rate=1e-3, optimizer="muon"),
             training(steps=100_000, batch_size=128, learning_rate=3e-4),
         ),
         "ours": (
-            replace(training(steps=200_000, batch_size=64, learning_rate=1e-3), optimizer="muon"),
+            training(steps=200_000, batch_size=64, learning_rate=1e-3, optimizer="muon"),
             training(steps=400_000, batch_size=256, learning_rate=2e-4),
         ),
     }[preset]

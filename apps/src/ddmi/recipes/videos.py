@@ -58,10 +58,10 @@ def video_experiment(name: str, preset: str) -> Experiment:
         size=size,
         target_sizes=(size, 2 * size) if preset != "ours" else (size,),
         target_weights=(0.5, 0.5) if preset != "ours" else (1.0,),
-        points={"test": 64, "demo": 1024, "small": 4096, "ours": 16_384}[preset],
+        points={"test": 64, "demo": 2048, "small": 4096, "ours": 16_384}[preset],
         # The squared error learns rare colours; the absolute one, a median, paints them in the common ones for long.
         likelihood="gaussian",
-        items={"test": 8, "demo": 4000}.get(preset, 50_000),
+        items={"test": 8, "demo": 8000}.get(preset, 50_000),
     )
     if preset == "test":
         return Experiment(
@@ -76,14 +76,14 @@ def video_experiment(name: str, preset: str) -> Experiment:
             diffusion_training=two_steps(),
         )
     if preset == "demo":
-        # Patches of 8 pixels and few layers: in minutes, the number of steps counts more than the encoder's depth.
+        # Patches of 8 pixels and one layer: in minutes, the number of steps counts more than the encoder's depth.
         return Experiment(
             recipe=name,
             preset=preset,
             modality=modality,
             vae=_vae(
                 width=128,
-                depth=2,
+                depth=1,
                 patch=8,
                 latent=64,
                 basis=16,
@@ -91,7 +91,7 @@ def video_experiment(name: str, preset: str) -> Experiment:
                 multipliers=(1, 1, 2, 2),
                 read_out=64,
             ),
-            vae_training=training(steps=2000, batch_size=8, learning_rate=4e-3),
+            vae_training=training(steps=2700, batch_size=8, learning_rate=4e-3, optimizer="muon"),
             diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row"),
             diffusion_training=training(steps=1200, batch_size=16, learning_rate=1e-3),
         )
@@ -103,7 +103,7 @@ def video_experiment(name: str, preset: str) -> Experiment:
             vae=_vae(
                 width=192, depth=6, patch=4, latent=16, basis=32, decoder_width=64, multipliers=(1, 2, 2), read_out=128
             ),
-            vae_training=training(steps=100_000, batch_size=16, learning_rate=5e-4),
+            vae_training=training(steps=100_000, batch_size=16, learning_rate=1e-3, optimizer="muon"),
             diffusion=diffusion(width=128, multipliers=(1, 2, 4), blocks=2, steps=50, packing="row"),
             diffusion_training=training(steps=150_000, batch_size=64, learning_rate=3e-4),
         )
@@ -114,7 +114,7 @@ def video_experiment(name: str, preset: str) -> Experiment:
         vae=_vae(
             width=384, depth=8, patch=8, latent=16, basis=64, decoder_width=64, multipliers=(1, 2, 4, 4), read_out=256
         ),
-        vae_training=training(steps=200_000, batch_size=16, learning_rate=3e-4),
+        vae_training=training(steps=200_000, batch_size=16, learning_rate=1e-3, optimizer="muon"),
         diffusion=diffusion(width=192, multipliers=(1, 2, 4), blocks=2, steps=50, packing="row"),
         diffusion_training=training(steps=400_000, batch_size=64, learning_rate=2e-4),
     )
@@ -142,8 +142,8 @@ def _vae(
         ),
         read_out=ReadOutConfig(width=read_out, coordinates=True),
         latent_channels=latent,
-        kl_weight=1e-6,
-        kl_start=1e-6,
+        kl_weight=1e-7,
+        kl_start=1e-7,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ddmi_fields import ImplicitFunction, PlaneLayout, grid_coordinates
+from ddmi_modalities.even_points import even_points
 from ddmi_modalities.modality import Batch, DataSet, FunctionSource
 from ddmi_modalities.pixels import to_bytes, to_float
 from ddmi_modalities.splits import Split
@@ -51,7 +52,7 @@ class VideoModality:
     target_weights: tuple[float, ...] = (1.0,)
     """Relative frequency of each target size."""
     points: int = 1024
-    """Points of space and time that are compared a clip and step; 0 compares windows of whole frames."""
+    """Points of space and time that are compared a clip and step, spread evenly; 0 compares windows of whole frames."""
     shown: int = 2
     """Consecutive frames of a window, from a random time."""
     crop: int = 64
@@ -126,8 +127,9 @@ class VideoModality:
     def _random_points(
         self, items: Sequence[ClipItem], size: int, rng: Randomness
     ) -> tuple[VideoQuery, UInt8[Tensor, "batch query 3"]]:
-        pixels = rng.integers(size * size, self.points)
-        times = self.frames * rng.uniform(self.points)
+        x, y, t = even_points(rng.uniform(3), self.points).unbind(-1)
+        pixels = (size * x).long() + size * (size * y).long()
+        times = (self.frames * t).float()
         stored = torch.tensor([not item.continuous for item in items])
         times = torch.where(stored[:, None], times.floor().clamp(max=self.frames - 1), times - 0.5)
         coords = torch.cat((grid_coordinates((size, size))[0][pixels], self._field_time(times)[..., None]), dim=-1)
