@@ -67,6 +67,7 @@ def measure_step(
     """
     accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision="no")
     precision = choose_precision(config.precision, accelerator.device)
+    bf16 = precision == "bf16"
     trained = TrainedObjective(objective, config, config.steps, accelerator)
     second = TrainedObjective(judge[0], judge[1], config.steps, accelerator) if judge else None
     both = [one for one in (trained, second) if one is not None]
@@ -77,13 +78,13 @@ def measure_step(
         rng = [StepRandom(config.seed, 0, range(count), stream=1)]
         batch = to_device(batches(count, StepRandom(config.seed, 0, range(count))), accelerator.device)
         times.append(_now(accelerator.device))
-        shared: dict[str, Any] = dict(seed=config.seed, stream=1, bf16=precision == "bf16")
+        shared: dict[str, Any] = dict(seed=config.seed, stream=1, bf16=bf16)
         gradients = trained.backward([batch], rng, 0, **shared)
         if second is not None:
             second.backward([{"batch": batch, "aux": gradients.aux[0]}], rng, 0, **shared)
         times.append(_now(accelerator.device))
         for one in both:
-            one.apply(0)
+            one.apply(0, bf16=bf16)
         times.append(_now(accelerator.device))
         return times[1] - times[0], times[2] - times[1], times[3] - times[2]
 

@@ -49,6 +49,18 @@ def test_an_update_by_hand() -> None:
     torch.testing.assert_close(weight.detach(), 0.95 * start - step.view_as(start))
 
 
+def test_autocast_to_bfloat16_changes_the_update_by_few_per_cent() -> None:
+    gradient, after = torch.randn(32, 48, generator=torch.Generator().manual_seed(0)), []
+    for half in (False, True):
+        weight = nn.Parameter(torch.zeros(32, 48))
+        weight.grad = gradient.clone()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            Muon([weight], lr=1.0).step()
+        after.append(weight.detach())
+    difference = (after[1] - after[0]).norm() / after[0].norm()
+    assert 0 < difference < 0.05
+
+
 def test_a_badly_scaled_map_is_learnt_in_steps_that_adamw_does_not_suffice_with() -> None:
     generator = torch.Generator().manual_seed(0)
     scales = torch.logspace(0, -2, 16)
@@ -89,23 +101,24 @@ def trainer(run: Path, **changes: object) -> Trainer:
     return Trainer(Map(), data, lambda items, rng: torch.stack(items), TrainerConfig(**settings), run)  # type: ignore[arg-type]
 
 
-def test_a_run_with_muon_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, stopped = trainer(tmp_path / "whole"), trainer(tmp_path / "stopped")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_with_muon_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    whole, stopped = (trainer(tmp_path / name, precision=precision) for name in ("whole", "stopped"))
     whole.fit()
     apply = TrainedObjective.apply
 
-    def stop(self: TrainedObjective, step: int) -> float:
+    def stop(self: TrainedObjective, step: int, *, bf16: bool) -> float:
         if step == 4:
             raise TrainingInterrupted("here")
-        return apply(self, step)
+        return apply(self, step, bf16=bf16)
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainedObjective, "apply", stop)
         with pytest.raises(TrainingInterrupted):
             stopped.fit()
-    again = trainer(tmp_path / "stopped")
+    again = trainer(tmp_path / "stopped", precision=precision)
     again.fit(resume=True)
     for one, other in zip(whole.objective.parameters(), again.objective.parameters(), strict=True):
         assert torch.equal(one, other)
     with pytest.raises(ValueError, match="made by another optimizer than 'adamw'; resume with its own"):
-        trainer(tmp_path / "stopped", optimizer="adamw", steps=20).fit(resume=True)
+        trainer(tmp_path / "stopped", optimizer="adamw", steps=20, precision=precision).fit(resume=True)

@@ -75,10 +75,10 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signa
     """Send this process a signal in the middle of a step."""
     apply = TrainedObjective.apply
 
-    def apply_and_signal(self: TrainedObjective, now: int) -> float:
+    def apply_and_signal(self: TrainedObjective, now: int, *, bf16: bool) -> float:
         if now == step:
             os.kill(os.getpid(), number)
-        return apply(self, now)
+        return apply(self, now, bf16=bf16)
 
     monkeypatch.setattr(TrainedObjective, "apply", apply_and_signal)
 
@@ -262,11 +262,11 @@ def test_each_optimizer_changes_only_its_own_parameters(tmp_path: Path, monkeypa
     assert judge is not None
     apply, moved = TrainedObjective.apply, []
 
-    def apply_and_compare(self: TrainedObjective, step: int) -> float:
+    def apply_and_compare(self: TrainedObjective, step: int, *, bf16: bool) -> float:
         before = [{k: v.clone() for k, v in one.weights().items()} for one in (model, judge)]
         if self is model:
             assert all(p.grad is None or step > 0 for p in judge.parameters)
-        rate = apply(self, step)
+        rate = apply(self, step, bf16=bf16)
         after = [one.weights() for one in (model, judge)]
         moved.append([any(not torch.equal(a[k], b[k]) for k in a) for a, b in zip(before, after, strict=True)])
         return rate

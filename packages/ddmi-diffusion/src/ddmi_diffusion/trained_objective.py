@@ -86,13 +86,14 @@ class TrainedObjective:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         return Gradients(totals, aux, norm)
 
-    def apply(self, step: int) -> float:
+    def apply(self, step: int, *, bf16: bool) -> float:
         """Take the optimisers' step; returns the learning rate."""
         rate = self.rate(step)
         for _, optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            optimizer.step()
+            with torch.autocast(self._accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
+                optimizer.step()
         return rate
 
     @contextmanager

@@ -153,20 +153,22 @@ class Trainer:
 
     def _step(self, step: int, micros: list[Any], stop: StopRequest) -> tuple[bool, dict[str, Tensor]]:
         """One step of every objective. Returns whether some process was asked to stop, and what can be logged."""
-        judge = self._judge
+        judge, bf16 = self._judge, self.precision == "bf16"
         if judge is None:
             gradients = self._backward(self._model, micros, step, _MODEL_STREAM)
         else:
             with judge.frozen():
                 gradients = self._backward(self._model, micros, step, _MODEL_STREAM)
         stopping = self._agree(step, gradients, stop)
-        values = {**gradients.scalars, "lr": torch.tensor(self._model.apply(step)), "grad_norm": gradients.norm}
+        rate = self._model.apply(step, bf16=bf16)
+        values = {**gradients.scalars, "lr": torch.tensor(rate), "grad_norm": gradients.norm}
         if judge is not None:
             pairs = [{"batch": batch, "aux": aux} for batch, aux in zip(micros, gradients.aux, strict=True)]
             gradients = self._backward(judge, pairs, step, _DISCRIMINATOR_STREAM)
             stopping = self._agree(step, gradients, stop)
             values |= {f"discriminator/{name}": value for name, value in gradients.scalars.items()}
-            values |= {"discriminator/lr": torch.tensor(judge.apply(step)), "discriminator/grad_norm": gradients.norm}
+            rate = judge.apply(step, bf16=bf16)
+            values |= {"discriminator/lr": torch.tensor(rate), "discriminator/grad_norm": gradients.norm}
         return stopping, values
 
     def _backward(self, trained: TrainedObjective, micros: list[Any], step: int, stream: int) -> Gradients:
