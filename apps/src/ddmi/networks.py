@@ -230,12 +230,14 @@ class UNetConfig:
     """In the residual blocks."""
     scale_shift: bool = False
     """The time scales and shifts the second norm of a block."""
+    positions: bool = False
+    """A learned vector for each cell of each plane: planes side by side cannot be told apart without."""
 
     def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing, condition: int | None) -> PlaneUNet:
         return PlaneUNet(
             plane_shapes, packing, width=self.width, multipliers=self.multipliers, blocks=self.blocks,
             attention_factors=self.attention_factors, head_channels=self.head_channels, groups=self.groups,
-            dropout=self.dropout, scale_shift=self.scale_shift, condition=condition,
+            dropout=self.dropout, scale_shift=self.scale_shift, positions=self.positions, condition=condition,
         )  # fmt: skip
 
 

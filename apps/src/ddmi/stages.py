@@ -52,7 +52,7 @@ class Run:
         self.modality: Any = experiment.modality
         self.directory = directory
         self._say = say
-        self.state = PartialState(cpu=experiment.vae_training.device == "cpu")
+        self.state = PartialState(cpu=experiment.vae_training.cpu)
 
     def say(self, text: str) -> None:
         if self.state.is_main_process:

@@ -65,7 +65,7 @@ def measure_step(
         config: Of the training.
         judge: The discriminator's objective and optimiser, whose step follows.
     """
-    accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision="no")
+    accelerator = Accelerator(cpu=config.cpu, mixed_precision="no")
     precision = choose_precision(config.precision, accelerator.device)
     bf16 = precision == "bf16"
     trained = TrainedObjective(objective, config, config.steps, accelerator)

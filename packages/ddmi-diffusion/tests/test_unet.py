@@ -37,9 +37,21 @@ def test_every_plane_sees_every_other() -> None:
     assert all(part.abs().sum() > 0 for part in z.grad.split([48, 30, 40], dim=2))
 
 
+def test_positions_tell_equal_planes_apart() -> None:
+    shapes, z, t = ((4, 6, 8), (4, 6, 8)), torch.randn(1, 4, 96), torch.tensor([900.0])
+
+    def swapped(planes: torch.Tensor) -> torch.Tensor:
+        return planes.roll(48, dims=2)
+
+    blind = perturbed(PlaneUNet(shapes, "row", **SMALL))
+    torch.testing.assert_close(blind(swapped(z), t), swapped(blind(z, t)))
+    placed = perturbed(PlaneUNet(shapes, "row", positions=True, **SMALL))
+    assert not torch.allclose(placed(swapped(z), t), swapped(placed(z, t)), atol=1e-3)
+
+
 def test_grid_of_equal_planes_is_a_unet_on_stacked_channels() -> None:
-    three = perturbed(PlaneUNet([(4, 8, 8)] * 3, "grid", **SMALL))
-    one = perturbed(PlaneUNet([(12, 8, 8)], "grid", **SMALL))
+    three = perturbed(PlaneUNet([(4, 8, 8)] * 3, "grid", positions=True, **SMALL))
+    one = perturbed(PlaneUNet([(12, 8, 8)], "grid", positions=True, **SMALL))
     one.load_state_dict(three.state_dict())
     z, t = torch.randn(2, 12, 8, 8), torch.tensor([3.0, 700.0])
     torch.testing.assert_close(three(z, t), one(z, t))

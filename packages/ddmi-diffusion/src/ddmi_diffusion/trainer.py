@@ -59,7 +59,7 @@ class Trainer:
         self.config, self.run_dir, self.on_sheet = config, Path(run_dir), on_sheet
         unused = DistributedDataParallelKwargs(find_unused_parameters=config.find_unused_parameters)
         # Autocast is this class's own: accelerate's would hold for every later run of the process.
-        self.accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision="no", kwargs_handlers=[unused])
+        self.accelerator = Accelerator(cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused])
         self.share = BatchShare(
             batch_size=config.batch_size,
             accumulate=config.accumulate,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
+
+import torch
 
 from ddmi_diffusion.learning_rate import Constant, WarmupCosine
 
@@ -101,6 +104,11 @@ class TrainerConfig(OptimizerConfig):
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}; 0 switches the average off")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision {self.precision!r} is not known; choose 'auto', 'fp32' or 'bf16'")
+
+    @property
+    def cpu(self) -> bool:
+        """What accelerate is told: without a GPU, it makes several processes know of each other only so."""
+        return self.device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.cuda.is_available())
 
     def _at_least(self, name: str, least: int) -> None:
         if getattr(self, name) < least:

@@ -126,6 +126,8 @@ class PlaneUNet(nn.Module):
         groups: of GroupNorm.
         dropout: in the residual blocks.
         scale_shift: the time scales and shifts the second norm instead of being added.
+        positions: a learned vector for each cell of each plane, added after the first convolution.  Without it, planes
+            side by side are told apart by their content only, which is nearly all noise while they are laid out.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class PlaneUNet(nn.Module):
         groups: int = 32,
         dropout: float = 0.0,
         scale_shift: bool = False,
+        positions: bool = False,
     ) -> None:
         super().__init__()
         self.plane_shapes = tuple((int(c), int(h), int(w)) for c, h, w in plane_shapes)
@@ -152,6 +155,8 @@ class PlaneUNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time))
         self.condition = condition
         self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        places = self.plane_shapes[: 1 if packing == "grid" else None] if positions else ()
+        self.positions = nn.ParameterList(0.1 * torch.randn(width, *sides) for _, *sides in places)
 
         def stage(inputs: int, outputs: int, factor: int) -> Stage:
             block = TimedBlock(inputs, outputs, time, groups=groups, dropout=dropout, scale_shift=scale_shift)
@@ -201,6 +206,8 @@ class PlaneUNet(nn.Module):
         # On the grid, equal planes are one plane of stacked channels.
         planes = [z] if self.packing == "grid" else split_planes(z, self.plane_shapes, self.packing)
         planes = [self.stem(plane) for plane in planes]
+        if self.positions:
+            planes = [plane + place.to(plane) for plane, place in zip(planes, self.positions, strict=True)]
         skips = [planes]
         for level, stages in enumerate(self.down):
             assert isinstance(stages, nn.ModuleList)
