@@ -93,7 +93,7 @@ def video_experiment(name: str, preset: str) -> Experiment:
                 # A tenth of this gains little PSNR, for a latent of four times the nats that stage 2 has to learn.
                 kl_weight=3e-6,
             ),
-            vae_training=training(steps=4500, batch_size=4, learning_rate=4e-3, optimizer="muon"),
+            vae_training=training(steps=4200, batch_size=4, learning_rate=4e-3, optimizer="muon"),
             diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row"),
             diffusion_training=training(steps=1200, batch_size=16, learning_rate=2e-3, optimizer="muon"),
         )
