@@ -15,11 +15,12 @@ from PIL import Image
 from ddmi import DDMI
 from ddmi.cli import main
 from ddmi.experiment import AdversarialConfig
+from ddmi.pipeline import GUIDE
 from ddmi.recipes import make_experiment
 from ddmi.recipes.schedule import two_steps
 from ddmi.serialization import from_json, to_json
 from ddmi.stages import Run
-from ddmi_diffusion import OptimizerConfig
+from ddmi_diffusion import OptimizerConfig, Trainer, TrainingInterrupted
 from ddmi_modalities.clip_files import save_mp4
 from ddmi_modalities.image.terms import EfficientNetPerceptualConfig
 from ddmi_modalities.video.terms import ClipAdversaryConfig
@@ -63,6 +64,40 @@ def test_sample_at_another_rate_and_size(video_run: Path, tmp_path: Path) -> Non
         assert gif.n_frames == 8  # type: ignore[attr-defined]
     model = DDMI.from_pretrained(video_run)
     assert model.sample(1).grid((5, 6, 7)).shape == (1, 3, 5, 6, 7)
+
+
+def test_a_run_with_a_guide(
+    video_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = DDMI.from_pretrained(video_run)
+    assert model.guide is not None
+    assert model.diffusion is not None
+    weights, size = model.guide.state_dict(), (2, 4, 4)
+    guided, alone = (model.sample(1, guidance=weight).grid(size) for weight in (None, 1.0))
+    assert not torch.equal(guided, alone)
+    assert torch.equal(guided, model.sample(1, guidance=model.experiment.diffusion.guidance).grid(size))
+    model.save_pretrained(tmp_path / "copy")
+    assert torch.equal(guided, DDMI.from_pretrained(tmp_path / "copy").sample(1).grid(size))
+    # the guide is older than the network, and what is left of a training stopped after the guide's step
+    assert any(not torch.equal(weights[name], value) for name, value in model.diffusion.state_dict().items())
+    stopped, options = tmp_path / "stopped", ["train", "moving-openmoji", "--preset", "test", "--vae", str(video_run)]
+
+    def stop(run: Trainer, done: int, metrics: dict[str, float]) -> None:
+        save(run, done, metrics)
+        if done == 1 and run.run_dir.name == "diffusion":
+            raise TrainingInterrupted("stopped")
+
+    save = Trainer._save
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save", stop)
+        options += ["--run", str(stopped), "--diffusion-training.save-every", "1"]
+        assert main(options) != 0
+    assert main([*options, "--resume"]) == 0
+    again = DDMI.from_pretrained(stopped).guide
+    assert again is not None
+    assert all(torch.equal(weights[name], value) for name, value in again.state_dict().items())
+    (stopped / GUIDE).unlink()
+    assert GUIDE in fails(capsys, "sample", stopped)
 
 
 def test_reconstruct_a_film(video_run: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,9 +106,21 @@ class DiffusionConfig:
     """Default sampler."""
     sampling_steps: int = 50
     """Default number of its steps."""
-
     guidance: float = 3.0
-    """Default scale of classifier-free guidance; 1: none."""
+    """Default scale of guidance, away from the empty prompt or from the guide; 1: none."""
+    guide_after: float | None = None
+    """Part of the training after which the averaged network is kept as the guide of samples (autoguidance; Karras et
+    al. 2024), without text; None: no guide."""
+
+    def __post_init__(self) -> None:
+        if self.guide_after is None:
+            return
+        if self.text is not None:
+            raise ValueError("DiffusionConfig: guide_after is for recipes without text, which have the empty prompt")
+        if not 0 < self.guide_after < 1:
+            raise ValueError(
+                f"DiffusionConfig: guide_after is a part of the training, in (0, 1), got {self.guide_after}"
+            )
 
     def build(self, plane_shapes: Sequence[PlaneShape], shape: tuple[int, ...]) -> LatentDiffusion:
         denoiser = self.denoiser.build(plane_shapes, self.packing, self.text.width if self.text else None)

@@ -29,10 +29,11 @@ from ddmi_fields import ImplicitFunction
 from ddmi_modalities.text import TextTower
 from ddmi_vae import D2CVAE
 
-CONFIG, VAE, DENOISER, LATENT_SPACE, CONDITIONER = (
+CONFIG, VAE, DENOISER, GUIDE, LATENT_SPACE, CONDITIONER = (
     "config.json",
     "vae.safetensors",
     "denoiser.safetensors",
+    "guide.safetensors",
     "latent_space.safetensors",
     "conditioner.safetensors",
 )
@@ -69,6 +70,7 @@ class DDMI(nn.Module):
         space: LatentSpace | None = None,
         diffusion: LatentDiffusion | None = None,
         conditioner: TextTower | None = None,
+        guide: LatentDiffusion | None = None,
     ) -> None:
         super().__init__()
         self.experiment = experiment
@@ -76,6 +78,7 @@ class DDMI(nn.Module):
         self.space = space
         self.diffusion = diffusion
         self.conditioner = conditioner
+        self.guide = guide
 
     @property
     def can_prompt(self) -> bool:
@@ -114,8 +117,8 @@ class DDMI(nn.Module):
         Args:
             steps, sampler: default to those of the recipe.
             prompts: what to generate, one sentence for all or one each; None: anything.
-            guidance: scale w of classifier-free guidance, `eps(null) + w (eps(prompt) - eps(null))`: 0 ignores the
-                prompt, 1 is the model's own condition; default the recipe's.
+            guidance: scale w of `worse + w (eps - worse)`, where worse is the prediction without the prompt (0 ignores
+                the prompt), or of the model's guide if it has one; 1 is no guidance; default the recipe's.
             guidance_interval: times, as fractions of the noise process (1 is pure noise), in which guidance acts;
                 outside them w is 1.
         """
@@ -145,20 +148,20 @@ class DDMI(nn.Module):
         guidance: float | None,
         interval: tuple[float, float],
     ) -> tuple[Conditioning | None, Guidance | None]:
+        weight = self.experiment.diffusion.guidance if guidance is None else guidance
         if self.conditioner is None:
             if prompts is not None:
                 raise ValueError(
                     f"recipe {self.experiment.recipe!r} was trained without sentences; sample it without a prompt, or "
                     "train a recipe with text, such as furniture-text"
                 )
-            return None, None
+            return None, Guidance(weight=weight, guide=self.guide, start=interval[0], stop=interval[1])
         device = next(self.parameters()).device
         null = encode_prompts(self.conditioner, [""], device)
         if prompts is None:
             return null, None
         if len(prompts) not in (1, count):
             raise ValueError(f"sample: {len(prompts)} prompts for {count} functions; give one, or one for each")
-        weight = self.experiment.diffusion.guidance if guidance is None else guidance
         guide = Guidance(weight=weight, null=null, start=interval[0], stop=interval[1])
         return encode_prompts(self.conditioner, list(prompts), device), guide
 
@@ -176,7 +179,7 @@ class DDMI(nn.Module):
         return self.vae.function(self.vae.encode(inputs).mean)
 
     def save_pretrained(self, directory: Path | str) -> None:
-        """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space and conditioner (text)."""
+        """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         save_tensors(directory / VAE, self.vae.state_dict())
@@ -185,6 +188,8 @@ class DDMI(nn.Module):
             save_tensors(directory / LATENT_SPACE, self.space.tensors(), meta)
             if self.conditioner is not None:
                 save_tensors(directory / CONDITIONER, self.conditioner.state_dict())
+            if self.guide is not None:
+                save_tensors(directory / GUIDE, self.guide.state_dict())
             save_tensors(directory / DENOISER, self.diffusion.state_dict())
         atomic_write_text(directory / CONFIG, json.dumps(to_json(self.experiment), indent=2) + "\n")
 
@@ -211,6 +216,9 @@ class DDMI(nn.Module):
                 ) from error
             model.diffusion = experiment.diffusion.build(shapes, model.space.shape)
             load_weights(model.diffusion, directory / DENOISER, hint="train stage 2 again")
+            if experiment.diffusion.guide_after is not None:
+                model.guide = experiment.diffusion.build(shapes, model.space.shape)
+                load_weights(model.guide, directory / GUIDE, hint="train stage 2 again")
             if experiment.diffusion.text is not None:
                 model.conditioner = experiment.diffusion.text.build()
                 load_weights(model.conditioner, directory / CONDITIONER, hint="train stage 2 again")

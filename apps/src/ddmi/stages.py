@@ -14,7 +14,7 @@ from torch import nn
 
 from ddmi.experiment import Experiment
 from ddmi.objectives import Encoder, vae_objective
-from ddmi.pipeline import CONFIG, DDMI, VAE, read_experiment
+from ddmi.pipeline import CONFIG, DDMI, GUIDE, VAE, read_experiment
 from ddmi.serialization import to_json
 from ddmi.weights import load_weights
 from ddmi_diffusion import (
@@ -29,6 +29,7 @@ from ddmi_diffusion import (
     atomic_write_text,
     encode_prompts,
     latest_checkpoint,
+    save_tensors,
 )
 from ddmi_modalities.text.tower import TextTower, pretrained_tower
 from ddmi_vae import D2CVAE, Posterior
@@ -189,10 +190,19 @@ class Run:
             made.save_sheet(self.directory / "diffusion" / "sheets" / f"{step:08d}.png")
 
         objective = DiffusionObjective(diffusion, space, moments=moments, **self.conditioning(conditioner))
-        trainer = Trainer(objective, data, collate, config, self.directory / "diffusion", on_sheet=sheet)
+        # weights of a guide are written when their step comes, so that a resumed training finds them
+        milestones = {}
+        if settings.guide_after is not None:
+            after = max(1, int(settings.guide_after * config.steps))
+            milestones[after] = lambda *_: save_tensors(self.directory / GUIDE, diffusion.state_dict())
+        folder = self.directory / "diffusion"
+        trainer = Trainer(objective, data, collate, config, folder, on_sheet=sheet, milestones=milestones)
         trainer.fit(self._resumes("diffusion", resume))
         trainer.load_average()
         if self.state.is_main_process:
+            if milestones:
+                model.guide = settings.build(space.plane_shapes, space.shape)
+                load_weights(model.guide, self.directory / GUIDE, hint="train stage 2 again")
             model.cpu().save_pretrained(self.directory)
             self.say(f"saved {self.directory}: generate with `ddmi sample {self.directory}`")
         self.state.wait_for_everyone()

@@ -91,6 +91,26 @@ def test_guidance_moves_between_the_branches_in_one_batch() -> None:
     assert means[2] > 2.5
 
 
+def test_autoguidance_moves_away_from_the_guide() -> None:
+    diffusion, guide = gaussian_diffusion("v"), gaussian_diffusion("v")
+    learned = guide.predict
+    one = Conditioning(torch.ones(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))  # a Gaussian of mean 1, not MEAN
+    guide.predict = lambda z, t, cond=None: learned(z, t, one.expand(len(z)))  # type: ignore[method-assign]
+    z, t = torch.randn(3, 2), torch.full((3,), 500.0)
+    good, bad = diffusion.predict(z, t), guide.predict(z, t)
+    guided = diffusion._guided(z, 500.0, None, Guidance(weight=2.5, guide=guide))
+    torch.testing.assert_close(guided, bad + 2.5 * (good - bad))
+    assert not torch.allclose(guided, good, atol=0.01)
+    outside = diffusion._guided(z, 500.0, None, Guidance(weight=2.5, guide=guide, stop=0.5))
+    torch.testing.assert_close(outside, good)
+    means = [
+        diffusion.sample(500, steps=30, guidance=Guidance(weight=w, guide=guide)).mean().item() for w in (0.0, 1.0, 2.0)
+    ]
+    assert means == pytest.approx([1.0, MEAN, 2 * MEAN - 1], abs=0.1)
+    with pytest.raises(ValueError, match="not both"):
+        Guidance(weight=2.0, null=one, guide=guide)
+
+
 def test_unfit_samplers_are_refused_with_the_remedy() -> None:
     with pytest.raises(ValueError, match="does not fit prediction 'flow'; choose one of euler"):
         make_scheduler("ddim", NoiseConfig(prediction="flow"))

@@ -337,6 +337,24 @@ def test_sheets_show_the_average_and_do_not_disturb_the_run(tmp_path: Path, whol
     assert_same_bits(tmp_path, whole)
 
 
+def test_a_milestone_sees_the_average_of_its_step_once(tmp_path: Path, whole: Path) -> None:
+    seen: list[tuple[int, torch.Tensor]] = []
+
+    def keep(done: int, objective: Objective) -> None:
+        seen.append((done, objective.state_dict()["net.0.weight"].clone()))
+
+    judge = tiny.Judge()
+    model = tiny.Regression(dropout=0.2, judge=judge.net)
+    run = Trainer(
+        model, tiny.Points(), tiny.collate, tiny.config(), tmp_path, discriminator=judge, milestones={5: keep, 14: keep}
+    )
+    run.fit()
+    assert [done for done, _ in seen] == [5, 14]
+    assert torch.equal(seen[1][1], state_of(tmp_path)["ema/net.0.weight"])
+    assert not torch.equal(seen[0][1], seen[1][1])
+    assert_same_bits(tmp_path, whole)
+
+
 class Bad(Objective):
     def __init__(self, result: Any) -> None:
         super().__init__()

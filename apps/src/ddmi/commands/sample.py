@@ -33,7 +33,8 @@ class Sample:
     prompt: str | None = None
     """What to generate, for recipes with text."""
     guidance: float | None = None
-    """Scale of classifier-free guidance: 0 ignores the prompt, 1 adds nothing to it; default the recipe's."""
+    """Scale of guidance, away from no prompt or from the run's guide: 1 is none, 0 ignores the prompt; default the
+    recipe's."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """Times in which guidance acts, as fractions of the noise process; 1 is pure noise."""
     out: Path = Path("samples")

@@ -72,7 +72,7 @@ def video_experiment(name: str, preset: str) -> Experiment:
                 width=16, depth=1, patch=4, latent=4, basis=4, decoder_width=8, multipliers=(1, 1, 2), read_out=16
             ),
             vae_training=two_steps(),
-            diffusion=diffusion(width=16, multipliers=(1, 2), steps=4, packing="row"),
+            diffusion=diffusion(width=16, multipliers=(1, 2), steps=4, packing="row", guide_after=0.5),
             diffusion_training=two_steps(),
         )
     if preset == "demo":
@@ -94,7 +94,7 @@ def video_experiment(name: str, preset: str) -> Experiment:
                 kl_weight=3e-6,
             ),
             vae_training=training(steps=4200, batch_size=4, learning_rate=4e-3, optimizer="muon"),
-            diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row"),
+            diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row", guide_after=0.25, guidance=2.0),
             diffusion_training=training(steps=1200, batch_size=16, learning_rate=2e-3, optimizer="muon"),
         )
     if preset == "small":

@@ -28,15 +28,26 @@ class Denoiser(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
-    """Classifier-free guidance `eps~ = eps(null) + w (eps(cond) - eps(null))`, at times within [start, stop) of T."""
+    """`eps~ = worse + w (eps - worse)` at times within [start, stop) of T: away from a worse prediction.
+
+    Classifier-free guidance: worse is the prediction under the `null` condition.  Autoguidance (Karras et al. 2024,
+    "Guiding a diffusion model with a bad version of itself"): it is that of `guide`, which learned for a shorter time.
+    """
 
     weight: float = 1.0
     null: Conditioning | None = None
+    guide: LatentDiffusion | None = None
     start: float = 0.0
     stop: float = 1.0
 
-    def active(self, t: float, steps: int) -> bool:
-        return self.weight != 1.0 and self.null is not None and self.start <= t / steps < self.stop
+    def __post_init__(self) -> None:
+        if self.null is not None and self.guide is not None:
+            raise ValueError("Guidance: give a null condition or a guide, not both")
+
+    def active(self, t: float, cond: Conditioning | None, steps: int) -> bool:
+        """A null condition says nothing where there is no condition."""
+        has_worse = self.guide is not None or (self.null is not None and cond is not None)
+        return self.weight != 1.0 and has_worse and self.start <= t / steps < self.stop
 
 
 class LatentDiffusion(nn.Module):
@@ -113,7 +124,7 @@ class LatentDiffusion(nn.Module):
             steps: of the sampler.
             sampler: a name (see `make_scheduler`), or a diffusers scheduler that fits the noise config.
             cond: one condition, or one an item.
-            guidance: classifier-free guidance; both branches go through the network in one batch.
+            guidance: away from the null condition, which goes through the network in the same batch, or from a guide.
             initial: z_T instead of seeded noise.
             progress: wraps the time steps, such as `tqdm.tqdm`.
         """
@@ -142,8 +153,12 @@ class LatentDiffusion(nn.Module):
 
     def _guided(self, z: Packed, t: float, cond: Conditioning | None, guidance: Guidance | None) -> Packed:
         times = torch.full((z.shape[0],), t, device=z.device)
-        if cond is None or guidance is None or not guidance.active(t, self.noise.steps):
+        if guidance is None or not guidance.active(t, cond, self.noise.steps):
             return self.predict(z, times, cond)
+        if guidance.guide is not None:
+            worse = guidance.guide.predict(z, times, cond)
+            return worse + guidance.weight * (self.predict(z, times, cond) - worse)
+        assert cond is not None
         assert guidance.null is not None
         both = Conditioning.cat(cond, guidance.null.to(z.device).expand(len(cond)))
         with_cond, without = self.predict(z.repeat(2, *[1] * (z.ndim - 1)), times.repeat(2), both).chunk(2)

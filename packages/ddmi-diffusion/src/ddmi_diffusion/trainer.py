@@ -49,14 +49,17 @@ class Trainer:
         discriminator: nn.Module | None = None,
         discriminator_config: OptimizerConfig | None = None,
         on_sheet: Callable[[int, nn.Module], None] | None = None,
+        milestones: Mapping[int, Callable[[int, nn.Module], None]] | None = None,
     ) -> None:
         """`discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
         takes its own, the discriminator's parameters take no gradient. `on_sheet(steps_done, objective)` is called in
-        the main process with the averaged weights, in evaluation mode, without gradients.
+        the main process with the averaged weights, in evaluation mode, without gradients; so is `milestones[n]` after
+        n steps.
 
         Raises ValueError for an empty data set, a batch that cannot be split, nothing to train or shared parameters.
         """
-        self.config, self.run_dir, self.on_sheet = config, Path(run_dir), on_sheet
+        self.config, self.run_dir = config, Path(run_dir)
+        self.on_sheet, self.milestones = on_sheet, dict(milestones or {})
         unused = DistributedDataParallelKwargs(find_unused_parameters=config.find_unused_parameters)
         # Autocast is this class's own: accelerate's would hold for every later run of the process.
         self.accelerator = Accelerator(cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused])
@@ -143,10 +146,12 @@ class Trainer:
                     log.write(step, {**metrics, "seconds": seconds})
             if log is not None:
                 log.advance()
+            if done in self.milestones:  # before a checkpoint says that it is past
+                self._with_average(self.milestones[done], done)
             if last or stopping or (config.save_every and done % config.save_every == 0):
                 self._save(done, metrics)
-            if config.sheet_every and (last or done % config.sheet_every == 0):
-                self._sheet(done)
+            if self.on_sheet is not None and config.sheet_every and (last or done % config.sheet_every == 0):
+                self._with_average(self.on_sheet, done)
             if stopping and not last:
                 raise TrainingInterrupted(f"stopped at step {done}; run again with --resume")
         return metrics
@@ -204,15 +209,15 @@ class Trainer:
         stacked = torch.stack([values[name].float().to(self.accelerator.device) for name in names])
         return dict(zip(names, self.accelerator.reduce(stacked, reduction="mean").tolist(), strict=True))
 
-    def _sheet(self, done: int) -> None:
-        if self.on_sheet is None or not self.accelerator.is_main_process:
+    def _with_average(self, use: Callable[[int, nn.Module], None], done: int) -> None:
+        if not self.accelerator.is_main_process:
             return
         modes = {module: module.training for module in self.objective.modules()}
         average = self.ema or ExponentialMovingAverage(self.objective)
         try:
             with torch.no_grad(), average.applied(self.objective):
                 self.objective.eval()
-                self.on_sheet(done, self.objective)
+                use(done, self.objective)
         finally:
             for module, training in modes.items():
                 module.training = training

@@ -77,6 +77,7 @@ class BasisField:
         if self.reduction == "sum":
             return functools.reduce(torch.add, sampled)
         if self.reduction == "product" and len(sampled) > 1:
+            sampled = [one.contiguous() for one in sampled]  # the backward pass of a product of transposes is slow
             sampled = [one * (1 + sampled[(i + 1) % len(sampled)]) for i, one in enumerate(sampled)]
         shape = torch.broadcast_shapes(*(one.shape[:-1] for one in sampled))
         return torch.cat([one.expand(*shape, one.shape[-1]) for one in sampled], dim=-1)

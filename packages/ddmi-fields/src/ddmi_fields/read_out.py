@@ -142,7 +142,7 @@ class CoarseToFineReadOut(ReadOut):
         if self.coordinates is not None:
             h = h + self.coordinates(coords.to(dtype))
         for i, p in enumerate(embeddings[1:]):
-            p = p.to(dtype)
+            p = p.to(h.dtype)  # under autocast half precision, or concatenation would bring h back to float32
             h = torch.cat((h, p), dim=-1) if self.fusion == "concat" else h + self.lift[i](p)
             h = self.blocks[i + 1](h, style)
         h = self.blocks[-1](h, style)
