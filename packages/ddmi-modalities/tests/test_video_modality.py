@@ -113,6 +113,30 @@ def test_windows_are_pieces_of_consecutive_frames(cache: Path, randomness: Calla
     assert (frames.transpose(0, 1) - clip[1]).abs().max() < 0.02
 
 
+@pytest.mark.parametrize("points", [0, 200])
+def test_flip_mirrors_input_and_target_together(cache: Path, randomness: Callable[..., Any], points: int) -> None:
+    options = {"points": points, "crop": 12, "target_sizes": (16,), "target_weights": (1.0,)}
+    items = [modality(cache).dataset("train")[i] for i in range(12)]
+    as_they_are, flipped = (
+        modality(cache, flip=flip, **options).collate(items, randomness(12)) for flip in (False, True)
+    )
+    mirrored = []
+    for plain, clip, values, at in zip(
+        as_they_are.inputs[0], flipped.inputs[0], flipped.target, flipped.query.coords.expand(12, -1, -1), strict=True
+    ):
+        mirrored.append(torch.equal(clip, plain.flip(-1)))
+        assert mirrored[-1] or torch.equal(clip, plain)
+        # the nearest frame of what the encoder sees is nearly the truth at the point
+        pixel = (((at[:, :2] + 1) * 16 - 1) / 2).round().long()
+        frame = ((at[:, 2] * 8 + 7) / 2).round().long().clamp(0, 7)
+        near, far = (
+            (one[:, frame, pixel[:, 1], pixel[:, 0]].T - values).abs().mean().item() for one in (clip, clip.flip(-1))
+        )
+        assert near < 0.1
+        assert near < far / 2
+    assert 0 < sum(mirrored) < 12
+
+
 def test_stored_clips_are_asked_for_their_own_frames(tmp_path: Path, randomness: Callable[..., Any]) -> None:
     path = write_video(tmp_path / "a.mp4", [4 * i for i in range(60)])
     for options in ({"points": 40}, {"points": 0, "shown": 2, "crop": 16}):

@@ -59,6 +59,8 @@ class VideoModality:
     """Pixels a side of a window; the whole frame where the target is not larger."""
     likelihood: Literal["laplace", "gaussian"] = "laplace"
     """Laplace is the L1 distance, Gaussian the squared one."""
+    flip: bool = False
+    """Mirror half of the training clips left to right.  Latents are cached of clips as they are."""
     align_corners: bool = False
     """True for imported models: planes have values at the borders of frame and clip."""
     cache: Path | None = None
@@ -121,31 +123,39 @@ class VideoModality:
     def collate(self, items: Sequence[ClipItem], rng: Randomness) -> Batch[VideoQuery]:
         """Whole clips for the encoder; points or windows of one random target size to compare with."""
         size = self.target_sizes[rng.shared_choice(list(self.target_weights))]
-        query, target = (self._random_points if self.points else self._random_windows)(items, size, rng)
-        return Batch(inputs=self.inputs(items), query=query, target=to_float(target))
+        flipped = rng.integers(2).bool() if self.flip else torch.zeros(len(items), dtype=torch.bool)
+        draw = self._random_points if self.points else self._random_windows
+        query, target = draw(items, size, flipped, rng)
+        (clips,) = self.inputs(items)
+        inputs = torch.where(flipped[:, None, None, None, None], clips.flip(-1), clips)
+        return Batch(inputs=(inputs,), query=query, target=to_float(target))
 
     def _random_points(
-        self, items: Sequence[ClipItem], size: int, rng: Randomness
+        self, items: Sequence[ClipItem], size: int, flipped: Tensor, rng: Randomness
     ) -> tuple[VideoQuery, UInt8[Tensor, "batch query 3"]]:
         x, y, t = even_points(rng.uniform(3), self.points).unbind(-1)
-        pixels = (size * x).long() + size * (size * y).long()
+        columns, rows = (size * x).long(), (size * y).long()
         times = (self.frames * t).float()
         stored = torch.tensor([not item.continuous for item in items])
         times = torch.where(stored[:, None], times.floor().clamp(max=self.frames - 1), times - 0.5)
-        coords = torch.cat((grid_coordinates((size, size))[0][pixels], self._field_time(times)[..., None]), dim=-1)
+        places = grid_coordinates((size, size))[0][columns + size * rows]
+        coords = torch.cat((places, self._field_time(times)[..., None]), dim=-1)
+        # the mirrored clip's pixel is the clip's pixel on the other side
+        pixels = torch.where(flipped[:, None], size - 1 - columns, columns) + size * rows
         target = torch.stack([i.points(t, p, size) for i, t, p in zip(items, times, pixels, strict=True)])
         return VideoQuery(coords, torch.full((len(items),), self.size / size)), target
 
     def _random_windows(
-        self, items: Sequence[ClipItem], size: int, rng: Randomness
+        self, items: Sequence[ClipItem], size: int, flipped: Tensor, rng: Randomness
     ) -> tuple[VideoQuery, UInt8[Tensor, "batch query 3"]]:
         side, room = min(self.crop, size), self.frames - self.shown
         coords, targets = [], []
-        starts = rng.uniform(1)[:, 0]
-        for item, start, (top, left) in zip(items, starts, rng.integers(size - side + 1, 2).tolist(), strict=True):
+        starts, corners = rng.uniform(1)[:, 0], rng.integers(size - side + 1, 2).tolist()
+        for item, start, (top, left), mirror in zip(items, starts, corners, flipped.tolist(), strict=True):
             first = start * room if item.continuous else (start * (room + 1)).floor()
             times = first + torch.arange(self.shown)
-            frames = item.frames(times, size)[..., top : top + side, left : left + side]
+            frames = item.frames(times, size)
+            frames = (frames.flip(-1) if mirror else frames)[..., top : top + side, left : left + side]
             targets.append(frames.permute(0, 2, 3, 1).flatten(0, 2))
             places = grid_coordinates((size, size), ((top, top + side), (left, left + side)))[0]
             at = self._field_time(times).repeat_interleave(len(places))
