@@ -30,7 +30,7 @@ def orthogonalise(matrices: Float[Tensor, "n rows columns"], steps: int = 5) -> 
     x = x.mT if tall else x
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 
@@ -65,21 +65,26 @@ class Muon(torch.optim.Optimizer):
         """One update of all parameters that have a gradient."""
         assert closure is None, "Muon takes no closure"
         for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            gradients = [weight.grad.float() for weight in weights]
+            for weight, gradient in zip(weights, gradients, strict=True):
+                if not self.state[weight]:
+                    self.state[weight]["momentum"] = torch.zeros_like(gradient)
+            momenta = [self.state[weight]["momentum"] for weight in weights]
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
+            if group["weight_decay"]:
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                gradient = weight.grad.float()
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(gradient)
-                state["momentum"].lerp_(gradient, 1 - group["momentum"])
-                direction = gradient.lerp(state["momentum"], group["momentum"]).flatten(1)
-                by_shape.setdefault((direction.shape[0], direction.shape[1]), []).append((weight, direction))
+            for weight, direction in zip(weights, directions, strict=True):
+                matrix = direction.flatten(1)
+                by_shape.setdefault((matrix.shape[0], matrix.shape[1]), []).append((weight, matrix))
             for shape, pairs in by_shape.items():  # equal ones together: many small products cost more than one batch
-                directions = torch.stack([direction for _, direction in pairs])
-                half = torch.is_autocast_enabled(directions.device.type)
-                updates = orthogonalise(directions.bfloat16() if half else directions).float()
+                batch = torch.stack([matrix for _, matrix in pairs])
+                half = torch.is_autocast_enabled(batch.device.type)
+                updates = orthogonalise(batch.bfloat16() if half else batch).float()
+                rate = group["lr"] * 0.2 * max(shape) ** 0.5
                 for (weight, _), update in zip(pairs, updates, strict=True):
-                    weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    weight.sub_(update.view_as(weight), alpha=group["lr"] * 0.2 * max(shape) ** 0.5)
+                    weight.sub_(update.view_as(weight), alpha=rate)
