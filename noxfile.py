@@ -19,10 +19,12 @@ EXTRAS = {"ddmi-modalities": "[image,shape,text,video,nerf]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
 
-def run(session: nox.Session, *command: str, groups: tuple[str, ...] = ()) -> None:
+def run(
+    session: nox.Session, *command: str, groups: tuple[str, ...] = (), env: dict[str, str | None] | None = None
+) -> None:
     """A command in the workspace's own environment (.venv), which is first brought in line with uv.lock."""
     flags = [flag for group in groups for flag in ("--group", group)]
-    session.run("uv", "run", "--locked", "--all-packages", "--all-extras", *flags, *command, external=True)
+    session.run("uv", "run", "--locked", "--all-packages", "--all-extras", *flags, *command, external=True, env=env)
 
 
 def ddmi(session: nox.Session, *arguments: str) -> None:
@@ -35,9 +37,10 @@ def ddmi_shared(session: nox.Session, *arguments: str) -> None:
     if cores < 2 or sys.platform != "linux" or shutil.which("nvidia-smi"):
         ddmi(session, *arguments)
         return
-    session.env["OMP_NUM_THREADS"] = str(cores // 2)
-    launch = ("accelerate", "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "-m", "ddmi")
-    run(session, *launch, *arguments)
+    processes = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+    defaults = ("--mixed_precision", "no", "--dynamo_backend", "no")  # the trainer's settings say these
+    launch = ("accelerate", "launch", *processes, *defaults, "-m", "ddmi")
+    run(session, *launch, *arguments, env={"OMP_NUM_THREADS": str(cores // 2)})
 
 
 @nox.session(venv_backend="none")

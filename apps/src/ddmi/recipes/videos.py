@@ -93,8 +93,8 @@ def video_experiment(name: str, preset: str) -> Experiment:
                 # 3e-6 and 32 channels cost 0.4 dB of the whole run, and stage 2 learned them no better.
                 kl_weight=1e-7,
             ),
-            vae_training=training(steps=5400, batch_size=4, learning_rate=4e-3, optimizer="muon"),
-            diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row", guide_after=0.25, guidance=2.0),
+            vae_training=training(steps=5500, batch_size=4, learning_rate=4e-3, optimizer="muon"),
+            diffusion=diffusion(width=64, multipliers=(1, 2), steps=50, packing="row", guide_after=0.15, guidance=2.25),
             diffusion_training=training(steps=1200, batch_size=16, learning_rate=2e-3, optimizer="muon"),
         )
     if preset == "small":
