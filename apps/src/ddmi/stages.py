@@ -36,7 +36,7 @@ from ddmi_vae import D2CVAE, Posterior
 
 Say = Callable[[str], None]
 STAGES = ("vae", "vae-gan", "diffusion")
-_ENCODED_AT_ONCE = 128
+_ENCODED_AT_ONCE = 32
 
 
 class Run:
