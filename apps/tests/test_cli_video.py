@@ -10,11 +10,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from PIL import Image
 
 from ddmi import DDMI
 from ddmi.cli import main
 from ddmi.experiment import AdversarialConfig
+from ddmi.generated import KeptSamples
 from ddmi.pipeline import GUIDE
 from ddmi.recipes import make_experiment
 from ddmi.recipes.schedule import two_steps
@@ -76,6 +78,8 @@ def test_a_run_with_a_guide(
     guided, alone = (model.sample(1, guidance=weight).grid(size) for weight in (None, 1.0))
     assert not torch.equal(guided, alone)
     assert torch.equal(guided, model.sample(1, guidance=model.experiment.diffusion.guidance).grid(size))
+    kept = KeptSamples(model, tmp_path / "kept", PartialState())
+    assert torch.equal(guided, kept.sample(1).grid(size))
     model.save_pretrained(tmp_path / "copy")
     assert torch.equal(guided, DDMI.from_pretrained(tmp_path / "copy").sample(1).grid(size))
     # the guide is older than the network, and what is left of a training stopped after the guide's step

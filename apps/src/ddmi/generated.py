@@ -38,7 +38,7 @@ class KeptSamples(DDMI):
     """
 
     def __init__(self, model: DDMI, run: Path, processes: PartialState) -> None:
-        super().__init__(model.experiment, model.vae, model.space, model.diffusion, model.conditioner)
+        super().__init__(model.experiment, model.vae, model.space, model.diffusion, model.conditioner, model.guide)
         self.run, self.processes = run, processes
         self.used: set[Path] = set()
         self._others_make = False
