@@ -15,7 +15,7 @@ from PIL import Image
 
 from ddmi import DDMI
 from ddmi.cli import main
-from ddmi.experiment import AdversarialConfig
+from ddmi.experiment import AdversarialConfig, DiffusionConfig
 from ddmi.generated import KeptSamples
 from ddmi.pipeline import GUIDE
 from ddmi.recipes import make_experiment
@@ -100,8 +100,18 @@ def test_a_run_with_a_guide(
     again = DDMI.from_pretrained(stopped).guide
     assert again is not None
     assert all(torch.equal(weights[name], value) for name, value in again.state_dict().items())
+    (stopped / GUIDE).write_bytes((stopped / GUIDE).read_bytes()[:500])
+    assert GUIDE in fails(capsys, "sample", stopped)
     (stopped / GUIDE).unlink()
     assert GUIDE in fails(capsys, "sample", stopped)
+
+
+def test_a_guide_needs_a_time_of_its_own() -> None:
+    for part in (0.0, 1.0, 15.0):
+        with pytest.raises(ValueError, match=r"guide_after is a part of the training, in \(0, 1\)"):
+            DiffusionConfig(guide_after=part)
+    with pytest.raises(ValueError, match="guide_after is for recipes without text"):
+        DiffusionConfig(guide_after=0.5, text=make_experiment("furniture-text", "test").diffusion.text)
 
 
 def test_reconstruct_a_film(video_run: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

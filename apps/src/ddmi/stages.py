@@ -42,7 +42,7 @@ _ENCODED_AT_ONCE = 32
 class Run:
     """An experiment and the directory that holds all it makes.
 
-    RUN/config.json, vae.safetensors, denoiser.safetensors, latent_space.safetensors: the model (see `DDMI`).
+    RUN/config.json, vae.safetensors, denoiser, guide and latent_space.safetensors: the model (see `DDMI`).
     RUN/vae, RUN/vae-gan, RUN/diffusion: checkpoints, metrics.jsonl and sheets of each stage.
     RUN/latents: cached moments.
     """
