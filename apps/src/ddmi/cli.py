@@ -62,6 +62,10 @@ def _dispatch(name: str, args: Sequence[str]) -> None:
         print(f"The command's own options: `{PROGRAM} {name} --help`.  Those of what it works on:\n")
         rest = [*rest, "--help"]
     command.run(rest)
+    if "torch" in sys.modules:
+        from ddmi.processes import leave_processes
+
+        leave_processes()
 
 
 def _guarded(action: Callable[[], None]) -> int:

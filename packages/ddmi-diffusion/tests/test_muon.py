@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ddmi_diffusion import Muon, Trainer, TrainerConfig
 from ddmi_diffusion.interruption import TrainingInterrupted
-from ddmi_diffusion.muon import is_matrix, orthogonalise
+from ddmi_diffusion.muon import _even_shares, is_matrix, orthogonalise
 from ddmi_diffusion.objective import Objective
 from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.trained_objective import TrainedObjective
@@ -82,6 +82,13 @@ def test_a_badly_scaled_map_is_learnt_in_steps_that_adamw_does_not_suffice_with(
         return loss.item()
 
     assert error("muon") < 0.5 * error("adamw")
+
+
+def test_shares_of_processes_are_even_and_leave_nothing_out() -> None:
+    shares = _even_shares([5, 1, 4, 2, 2, 0], 3)
+    assert sorted(i for share in shares for i in share) == list(range(6))
+    assert [sum([5, 1, 4, 2, 2, 0][i] for i in share) for share in shares] == [5, 5, 4]
+    assert _even_shares([7], 2) == [[0], []]
 
 
 class Map(Objective):

@@ -185,7 +185,7 @@ def test_another_architecture_is_refused_by_the_first_tensor_that_differs(tmp_pa
     Trainer(tiny.Regression(8), tiny.Points(), tiny.collate, tiny.config(steps=1), tmp_path).fit()
     wider = Trainer(tiny.Regression(9), tiny.Points(), tiny.collate, tiny.config(), tmp_path)
     with pytest.raises(
-        ValueError, match=r"'net.0.weight' is \(8, 4\) in the checkpoint and \(9, 4\) in this model; use"
+        ValueError, match=r"'net.0.weight' is \(8, 8\) in the checkpoint and \(9, 8\) in this model; use"
     ):
         wider.fit(resume=True)
     with pytest.raises(ValueError, match="it has no 'discriminator'"):

@@ -115,14 +115,15 @@ def test_sigkill_in_a_save_leaves_the_checkpoint_before_it(tmp_path: Path, whole
 
 
 @pytest.mark.slow
-def test_two_processes_follow_one_to_rounding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_follow_one_to_rounding(tmp_path: Path, optimizer: str) -> None:
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    options = ["--dropout", "0", "--accumulate", "2"]
+    options = ["--dropout", "0", "--accumulate", "2", "--optimizer", optimizer]
     done = subprocess.run([*launch, str(SCRIPT), str(tmp_path / "two"), *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("of 2 processes") == 2  # `--cpu` in the place of `--multi_gpu` would start one
-    tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2).fit()
+    tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2, optimizer=optimizer).fit()
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     for name in one:
         if not name.split("/")[0].endswith("optimizer"):

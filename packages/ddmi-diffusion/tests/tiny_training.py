@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import time
@@ -18,14 +19,14 @@ from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.trainer import Trainer
 from ddmi_diffusion.trainer_config import TrainerConfig
 
-STEPS, BATCH = 14, 8
+STEPS, BATCH, WIDTH = 14, 8, 8
 
 
 class Points:
     """Thirty-seven vectors: no multiple of the batch, so batches span epochs."""
 
     def __init__(self, delay: float = 0.0) -> None:
-        self.values = torch.randn(37, 4, generator=torch.Generator().manual_seed(1))
+        self.values = torch.randn(37, WIDTH, generator=torch.Generator().manual_seed(1))
         self.delay = delay
 
     def __len__(self) -> int:
@@ -37,7 +38,7 @@ class Points:
 
 
 def collate(items: list[Tensor], rng: StepRandom) -> dict[str, Tensor]:
-    return {"x": torch.stack(items) + 0.1 * rng.normal(4)}
+    return {"x": torch.stack(items) + 0.1 * rng.normal(WIDTH)}
 
 
 class Regression(Objective):
@@ -46,13 +47,13 @@ class Regression(Objective):
     ) -> None:
         super().__init__()
         torch.manual_seed(3)
-        self.net = nn.Sequential(nn.Linear(4, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 4))
+        self.net = nn.Sequential(nn.Linear(WIDTH, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, WIDTH))
         self.nan_at = nan_at
         self.adversary = None if judge is None else lambda x: judge(x)  # a plain callable: not a submodule
 
     def forward(self, batch: Any, *, step: int, rng: StepRandom) -> dict[str, Any]:
         x = batch["x"]
-        target = x.flip(-1) + 0.1 * rng.normal(4)
+        target = x.flip(-1) + 0.1 * rng.normal(WIDTH)
         value = self.net(x)
         loss = (value - target).square().mean()
         if self.adversary is not None:
@@ -66,7 +67,7 @@ class Judge(Objective):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(4)
-        self.net = nn.Sequential(nn.Linear(4, 8), nn.SiLU(), nn.Linear(8, 1))
+        self.net = nn.Sequential(nn.Linear(WIDTH, 8), nn.SiLU(), nn.Linear(8, 1))
 
     def forward(self, batch: Any, *, step: int, rng: StepRandom) -> dict[str, Any]:
         fake, real = batch["aux"]["fake"], batch["batch"]["x"]
@@ -113,12 +114,17 @@ if __name__ == "__main__":
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--optimizer", default="adamw")
     parser.add_argument("--die-in-save", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.die_in_save:
         _kill_in_second_save()
-    changes = {"num_workers": options.workers, "accumulate": options.accumulate}
+    changes = {"num_workers": options.workers, "accumulate": options.accumulate, "optimizer": options.optimizer}
     trained = trainer(options.run_dir, delay=options.delay, dropout=options.dropout, **changes)
     trained.fit()
     print(f"of {trained.accelerator.num_processes} processes")
+    if torch.distributed.is_initialized():
+        del trained
+        gc.collect()  # a group that is held keeps its threads, and Python would end before them
+        torch.distributed.destroy_process_group()

@@ -7,7 +7,7 @@ import torch
 
 from ddmi_fields import CoarseToFineReadOut, PlaneLayout
 from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder, reconstruct
-from ddmi_vae.blocks import Downsample, PlaneAttention, PlaneMixing, TokenAttention, Upsample
+from ddmi_vae.blocks import Downsample, PlaneAttention, PlaneMixing, TokenAttention, Upsample, on_each
 
 SMALL: dict[str, Any] = dict(width=8, multipliers=(1, 2, 2), blocks=1, groups=4)
 
@@ -31,6 +31,21 @@ def test_basis_fields_are_the_finest_levels(scales: int) -> None:
     decoder = PlaneDecoder(PlaneLayout.image(), 4, 6, scales=scales, **SMALL)
     sizes = [scale[0].shape[-1] for scale in decoder((torch.randn(1, 4, 2, 2),)).fields]
     assert sizes == [2, 4, 8][-scales:]
+
+
+def test_planes_alike_go_through_a_layer_together_and_keep_their_places() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def layer(planes: torch.Tensor, sign: int) -> torch.Tensor:
+        seen.append(tuple(planes.shape))
+        return sign * planes
+
+    planes = [torch.randn(2, 3, *sides) for sides in ((4, 4), (5, 4), (4, 4), (4, 4))]
+    signs = (1, 1, -1, 1)
+    made = on_each(layer, planes, signs)
+    assert sorted(seen) == [(2, 3, 4, 4), (2, 3, 5, 4), (4, 3, 4, 4)]
+    for sign, plane, after in zip(signs, planes, made, strict=True):
+        assert torch.equal(after, sign * plane)
 
 
 def test_patch_reduces_in_one_step_and_odd_sizes_round_down() -> None:

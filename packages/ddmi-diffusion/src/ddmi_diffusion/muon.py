@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -46,10 +47,16 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate.
         momentum: mu.
         weight_decay: decoupled.
+        processes: those of a group hold the same parameters and gradients: each orthogonalises a part of the updates.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        processes: dist.ProcessGroup | None = None,
     ) -> None:
         parameters = list(parameters)
         for parameter in parameters:
@@ -59,6 +66,7 @@ class Muon(torch.optim.Optimizer):
                     "give it to AdamW"
                 )
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.processes = processes
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -77,14 +85,53 @@ class Muon(torch.optim.Optimizer):
             directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
             if group["weight_decay"]:
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
-            for weight, direction in zip(weights, directions, strict=True):
-                matrix = direction.flatten(1)
-                by_shape.setdefault((matrix.shape[0], matrix.shape[1]), []).append((weight, matrix))
-            for shape, pairs in by_shape.items():  # equal ones together: many small products cost more than one batch
-                batch = torch.stack([matrix for _, matrix in pairs])
-                half = torch.is_autocast_enabled(batch.device.type)
-                updates = orthogonalise(batch.bfloat16() if half else batch).float()
-                rate = group["lr"] * 0.2 * max(shape) ** 0.5
-                for (weight, _), update in zip(pairs, updates, strict=True):
-                    weight.sub_(update.view_as(weight), alpha=rate)
+            matrices = [direction.flatten(1) for direction in directions]
+            if torch.is_autocast_enabled(matrices[0].device.type):
+                matrices = [matrix.bfloat16() for matrix in matrices]
+            updates = _orthogonalised(matrices) if self.processes is None else _shared(matrices, self.processes)
+            for weight, update in zip(weights, updates, strict=True):
+                rate = group["lr"] * 0.2 * max(update.shape) ** 0.5
+                weight.sub_(update.float().view_as(weight), alpha=rate)
+
+
+def _orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Equal shapes together: many small products cost more than one batch of them."""
+    by_shape: dict[torch.Size, list[int]] = {}
+    for i, matrix in enumerate(matrices):
+        by_shape.setdefault(matrix.shape, []).append(i)
+    made = list(matrices)
+    for places in by_shape.values():
+        batch = orthogonalise(torch.stack([matrices[i] for i in places]))
+        for i, update in zip(places, batch, strict=True):
+            made[i] = update
+    return made
+
+
+def _shared(matrices: Sequence[Tensor], processes: dist.ProcessGroup) -> list[Tensor]:
+    """`_orthogonalised` by several processes, each of which ends up with all of them."""
+    shares = _even_shares([min(matrix.shape) * matrix.numel() for matrix in matrices], processes.size())
+    lengths = [sum(matrices[i].numel() for i in share) for share in shares]
+    mine = shares[processes.rank()]
+    sent = matrices[0].new_zeros(max(lengths))
+    if mine:
+        done = torch.cat([one.flatten() for one in _orthogonalised([matrices[i] for i in mine])])
+        sent[: len(done)] = done
+    received = [torch.empty_like(sent) for _ in shares]
+    # as bytes, because not every backend sends bfloat16
+    dist.all_gather([one.view(torch.uint8) for one in received], sent.view(torch.uint8), group=processes)
+    made = list(matrices)
+    for share, length, values in zip(shares, lengths, received, strict=True):
+        for i, update in zip(share, values[:length].split([matrices[i].numel() for i in share]), strict=True):
+            made[i] = update.view_as(matrices[i])
+    return made
+
+
+def _even_shares(costs: Sequence[int], count: int) -> list[list[int]]:
+    """`count` lists of the places of `costs` whose sums are about equal: the largest goes where least is so far."""
+    shares: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for i in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        least = loads.index(min(loads))
+        shares[least].append(i)
+        loads[least] += costs[i]
+    return shares

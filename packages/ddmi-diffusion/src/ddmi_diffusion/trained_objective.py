@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -52,7 +53,8 @@ class TrainedObjective:
         rate: dict[str, Any] = dict(lr=config.learning_rate, weight_decay=config.weight_decay)
         self._optimizers: list[tuple[list[str], torch.optim.Optimizer]] = []
         if matrices:
-            self._optimizers.append((list(matrices), Muon(matrices.values(), **rate)))
+            processes = dist.group.WORLD if accelerator.num_processes > 1 else None
+            self._optimizers.append((list(matrices), Muon(matrices.values(), processes=processes, **rate)))
         if others:
             adamw = torch.optim.AdamW(others.values(), betas=config.betas, fused=True, **rate)
             self._optimizers.append((list(others), adamw))

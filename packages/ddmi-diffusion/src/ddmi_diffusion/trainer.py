@@ -122,7 +122,10 @@ class Trainer:
                     log = RunLog(self.run_dir, start, total=self.config.steps, tensorboard=board)
                     for note in notes:
                         log.note(note)
-                return self._loop(start, metrics, log, stop)
+                metrics = self._loop(start, metrics, log, stop)
+                # Scripts may end here: a thread that still held the last message's tensors would abort them.
+                self.accelerator.wait_for_everyone()
+                return metrics
             finally:
                 if log is not None:
                     log.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -30,6 +30,21 @@ def _norm(channels: int, groups: int) -> nn.GroupNorm:
     while channels % groups:
         groups -= 1
     return nn.GroupNorm(groups, channels)
+
+
+def _on_each(layer: Callable[..., Tensor], planes: Planes, *of_items: Float[Tensor, "batch _"]) -> Planes:
+    """`layer` on every plane; those of one size go through it as one batch, as small ones cost a call most."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, plane in enumerate(planes):
+        alike.setdefault(tuple(plane.shape), []).append(i)
+    made = list(planes)
+    for places in alike.values():
+        count = len(places)
+        batch = torch.cat([planes[i] for i in places]) if count > 1 else planes[places[0]]
+        done = layer(batch, *(one.repeat(count, 1) for one in of_items))
+        for i, part in zip(places, done.chunk(count), strict=True):
+            made[i] = part
+    return made
 
 
 def _zero(module: nn.Conv1d | nn.Conv2d | nn.Linear) -> nn.Module:
@@ -107,7 +122,7 @@ class Stage(nn.Module):
         self.attention = attention
 
     def forward(self, planes: Planes, time: Tensor, cond: Conditioning | None) -> Planes:
-        planes = [self.block(plane, time) for plane in planes]
+        planes = _on_each(self.block, planes, time)
         return planes if self.attention is None else self.attention(planes, cond)
 
 
@@ -205,7 +220,7 @@ class PlaneUNet(nn.Module):
         time = self.time(timestep_embedding(t, self.width).to(self.stem.weight.dtype))
         # On the grid, equal planes are one plane of stacked channels.
         planes = [z] if self.packing == "grid" else split_planes(z, self.plane_shapes, self.packing)
-        planes = [self.stem(plane) for plane in planes]
+        planes = _on_each(self.stem, planes)
         if self.positions:
             planes = [plane + place.to(plane) for plane, place in zip(planes, self.positions, strict=True)]
         skips = [planes]
@@ -215,7 +230,7 @@ class PlaneUNet(nn.Module):
                 planes = self.join(self.apply_stage(stage, planes, time, cond), "down", len(skips))
                 skips.append(planes)
             if level < len(self.downsamples):
-                planes = self.join([self.downsamples[level](plane) for plane in planes], "down", len(skips))
+                planes = self.join(_on_each(self.downsamples[level], planes), "down", len(skips))
                 skips.append(planes)
         for stage in (self.middle1, self.middle2):
             planes = self.apply_stage(stage, planes, time, cond)
@@ -228,12 +243,13 @@ class PlaneUNet(nn.Module):
                 planes = self.apply_stage(stage, both, time, cond)
                 if stage is stages[-1] and level < len(self.upsamples):
                     # To the sides of the skip, so that odd sides come back as they were.
-                    planes = [
-                        self.upsamples[level](F.interpolate(plane, size=to.shape[2:], mode="nearest"))
+                    wider = [
+                        F.interpolate(plane, size=to.shape[2:], mode="nearest")
                         for plane, to in zip(planes, skips[-1], strict=True)
                     ]
+                    planes = _on_each(self.upsamples[level], wider)
                 planes = self.join(planes, "up", len(skips))
-        planes = [self.out(F.silu(self.norm(plane))) for plane in planes]
+        planes = _on_each(lambda plane: self.out(F.silu(self.norm(plane))), planes)
         return planes[0] if self.packing == "grid" else torch.cat([plane.flatten(2) for plane in planes], dim=2)
 
     def apply_stage(self, stage: nn.Module, planes: Planes, time: Tensor, cond: Conditioning | None) -> Planes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,21 @@ from torch import Tensor, nn
 
 Plane = Float[Tensor, "batch _ _ _"]
 Mixing = Literal["none", "channels", "tokens"]
+
+
+def on_each(layer: Callable[..., Tensor], planes: Sequence[Plane], *given: Sequence[Any]) -> list[Plane]:
+    """`layer(plane, ...)` of every plane, and what is `given` for it.
+
+    Planes of one size with equal others go through it as one batch: small planes cost a call more than their sums.
+    """
+    alike: dict[Any, list[int]] = {}
+    for i, plane in enumerate(planes):
+        alike.setdefault((plane.shape, *(one[i] for one in given)), []).append(i)
+    made: dict[int, Plane] = {}
+    for (_, *others), places in alike.items():
+        batch = planes[places[0]] if len(places) == 1 else torch.cat([planes[i] for i in places])
+        made.update(zip(places, layer(batch, *others).chunk(len(places)), strict=True))
+    return [made[i] for i in range(len(planes))]
 
 
 def group_norm(channels: int, groups: int) -> nn.GroupNorm:

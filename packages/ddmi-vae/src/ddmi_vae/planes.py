@@ -18,6 +18,7 @@ from ddmi_vae.blocks import (
     Upsample,
     check_shortcuts,
     group_norm,
+    on_each,
 )
 from ddmi_vae.posterior import Planes
 
@@ -50,7 +51,7 @@ class _Middle(nn.Module):
         self.mix = PlaneMixing(mixing, planes, channels, groups=groups, heads=heads)
 
     def forward(self, planes: list[Tensor]) -> list[Tensor]:
-        return self.mix([self.block2(self.attention(self.block1(plane))) for plane in planes])
+        return self.mix(on_each(lambda plane: self.block2(self.attention(self.block1(plane))), planes))
 
 
 class PlaneEncoder(nn.Module):
@@ -128,15 +129,15 @@ class PlaneEncoder(nn.Module):
                     f"PlaneEncoder: plane {name!r} is {tuple(plane.shape[-2:])} cells, too small for "
                     f"a reduction by {factor} (at least {factor} cells a scaled side)"
                 )
-        features = [self.stem(plane) for plane in features]
+        features = on_each(self.stem, features)
         for i, level in enumerate(self.levels):
-            features = [level(plane) for plane in features]
+            features = on_each(level, features)
             if str(i) in self.mixes:
                 features = self.mixes[str(i)](features)
             if i < len(self.downsamples):
-                features = [self.downsamples[i](p, s) for p, s in zip(features, self.scaled, strict=True)]
+                features = on_each(self.downsamples[i], features, self.scaled)
         features = self.middle(features)
-        return tuple(self.out(F.silu(self.norm(plane))) for plane in features)
+        return tuple(on_each(lambda plane: self.out(F.silu(self.norm(plane))), features))
 
 
 class PlaneDecoder(nn.Module):
@@ -194,15 +195,18 @@ class PlaneDecoder(nn.Module):
         """(batch, C, rows, columns) planes to basis fields, coarse to fine."""
         features = list(latent)
         _check_planes("PlaneDecoder", features, self.layout, self.latent_channels)
-        features = self.middle([self.stem(plane) for plane in features])
+        features = self.middle(on_each(self.stem, features))
         fields: list[list[Tensor]] = []
         for i, level in enumerate(self.levels):
-            features = [level(plane) for plane in features]
+            features = on_each(level, features)
             if str(i) in self.mixes:
                 features = self.mixes[str(i)](features)
             if str(i) in self.taps:
-                fields.append([self.taps[str(i)](plane).float() for plane in features])
+                fields.append([plane.float() for plane in on_each(self.taps[str(i)], features)])
             if i < len(self.upsamples):
-                features = [self.upsamples[i](p, s) for p, s in zip(features, self.scaled, strict=True)]
-        fields.append([self.out(F.silu(self.norm(plane))).float() for plane in features])
+                features = on_each(self.upsamples[i], features, self.scaled)
+        fields.append([plane.float() for plane in on_each(self._finest, features)])
         return BasisField(self.layout, fields, self.reduction)
+
+    def _finest(self, plane: Tensor) -> Tensor:
+        return self.out(F.silu(self.norm(plane)))
