@@ -102,6 +102,8 @@ class DiffusionConfig:
     """Train on cached latent moments; False encodes every batch."""
     cache_views: int = 1
     """Augmented views of an item in the cache."""
+    cached_items: int | None = None
+    """Training items in the cache, spread evenly; None: all.  Of endless data, stage 1 may see more than that."""
     sampler: SamplerName = "ddim"
     """Default sampler."""
     sampling_steps: int = 50
@@ -113,6 +115,10 @@ class DiffusionConfig:
     al. 2024), without text; None: no guide."""
 
     def __post_init__(self) -> None:
+        if self.cached_items is not None and (self.cached_items < 1 or not self.cache):
+            raise ValueError(
+                f"DiffusionConfig: cached_items {self.cached_items} counts from 1 and needs cache=True; None: all"
+            )
         if self.guide_after is None:
             return
         if self.text is not None:

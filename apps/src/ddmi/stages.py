@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from accelerate import PartialState
 from torch import nn
 
+from ddmi.encoding import cached_items, cached_moments, encoded
 from ddmi.experiment import Experiment
 from ddmi.objectives import Encoder, vae_objective
 from ddmi.pipeline import CONFIG, DDMI, GUIDE, VAE, read_experiment
@@ -19,11 +19,8 @@ from ddmi.serialization import to_json
 from ddmi.weights import load_weights
 from ddmi_diffusion import (
     DiffusionObjective,
-    LatentCache,
     LatentSpace,
-    Planes,
     PromptedLatents,
-    StepRandom,
     Trainer,
     TrainerConfig,
     atomic_write_text,
@@ -32,11 +29,10 @@ from ddmi_diffusion import (
     save_tensors,
 )
 from ddmi_modalities.text.tower import TextTower, pretrained_tower
-from ddmi_vae import D2CVAE, Posterior
+from ddmi_vae import D2CVAE
 
 Say = Callable[[str], None]
 STAGES = ("vae", "vae-gan", "diffusion")
-_ENCODED_AT_ONCE = 32
 
 
 class Run:
@@ -159,20 +155,21 @@ class Run:
         vae = vae.eval().requires_grad_(False).to(self.state.device)
         torch.manual_seed(config.seed)
         conditioner = self.conditioner()
-        with self.state.main_process_first():
+        with self.state.main_process_first():  # the first process builds what is cached on disk
             data: Any = modality.dataset("train")
-            moments: Any = None
-            if settings.cache:
-                captions = [modality.captions(data[i]) for i in range(len(data))] if conditioner else []
-                cache = data = self._cached_moments(vae, data)
-                statistics: Any = cache.moments()
-                if conditioner is not None and settings.text is not None:
-                    every_view = captions * settings.cache_views
-                    data = PromptedLatents(cache, every_view, conditioner, frozen=settings.text.frozen)
-                collate: Any = data.collate
-            else:
-                statistics, collate = self._encode(vae, data, 0), modality.collate
-                moments = Encoder(vae)
+        moments: Any = None
+        if settings.cache:
+            items = cached_items(self.experiment, data)
+            path = self.directory / "latents" / "train.npy"
+            cache = data = cached_moments(self.experiment, vae, self.directory / VAE, items, path, self.state, self.say)
+            statistics: Any = cache.moments()
+            if conditioner is not None and settings.text is not None:
+                captions = [modality.captions(items[i]) for i in range(len(items))] * settings.cache_views
+                data = PromptedLatents(cache, captions, conditioner, frozen=settings.text.frozen)
+            collate: Any = data.collate
+        else:
+            statistics, collate = encoded(self.experiment, vae, data, self.state), modality.collate
+            moments = Encoder(vae)
         space = LatentSpace.fit(statistics, settings.packing)
         if not settings.whiten:
             space = LatentSpace.identity(space.plane_shapes, settings.packing)
@@ -234,31 +231,6 @@ class Run:
         modality = self.modality
         held_out = modality.dataset("test")
         return [next(iter(modality.captions(held_out[i % len(held_out)])), "") for i in range(count)]
-
-    def _cached_moments(self, vae: D2CVAE, data: Any) -> LatentCache:
-        """The cache of this autoencoder's moments, made where it is missing."""
-        views = self.experiment.diffusion.cache_views
-        key = hashlib.sha256((self.directory / VAE).read_bytes())
-        key.update(json.dumps([to_json(self.experiment.modality), views, len(data)], sort_keys=True).encode())
-        path = self.directory / "latents" / "train.npy"
-        if not LatentCache.valid(path, key.hexdigest()):
-            self.say(f"encoding {views * len(data)} items to {path}")
-            batches = (batch for view in range(views) for batch in self._encode(vae, data, view))
-            LatentCache.build(path, key.hexdigest(), views * len(data), batches)
-        return LatentCache(path, key.hexdigest())
-
-    @torch.no_grad()
-    def _encode(self, vae: D2CVAE, data: Any, view: int) -> Iterator[tuple[Planes, Planes]]:
-        """Moments of all items, in order.  View 0 is the data as they are, others are augmented."""
-        modality = self.experiment.modality
-        device = next(vae.parameters()).device
-        for start in range(0, len(data), _ENCODED_AT_ONCE):
-            positions = range(start, min(start + _ENCODED_AT_ONCE, len(data)))
-            items = [data[i] for i in positions]
-            rng = StepRandom(self.experiment.diffusion_training.seed, view, positions)
-            inputs = modality.inputs(items) if view == 0 else modality.collate(items, rng).inputs
-            posterior: Posterior = vae.encode(tuple(plane.to(device) for plane in inputs))
-            yield posterior.mean, posterior.std
 
     def _resumes(self, stage: str, resume: bool) -> bool:
         """`--resume` of a run that never reached this stage starts it."""
