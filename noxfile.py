@@ -81,7 +81,7 @@ def train_nerf(session: nox.Session) -> None:
 
 @nox.session(name="train-video", venv_backend="none")
 def train_video(session: nox.Session) -> None:
-    """Train both stages on moving drawings, and draw clips: runs/video (half an hour on 2 cores)."""
+    """Train both stages on moving drawings, and draw clips: runs/video (15 to 25 minutes on 2 cores)."""
     ddmi_shared(session, "train", "moving-openmoji", "--preset", "demo", "--run", "runs/video", *session.posargs)
     ddmi(session, "report", "runs/video")
 

@@ -14,6 +14,7 @@ from .stopping import LAUNCH, started
 @pytest.mark.slow
 def test_two_processes_follow_one(tmp_path: Path) -> None:
     settings = ["train", "openmoji", "--preset", "test", "--vae-training.steps", "3", "--diffusion-training.steps", "3"]
+    settings += ["--diffusion.cached-items", "3"]  # which two cannot share evenly
     for name, command in (("one", ["ddmi"]), ("two", LAUNCH)):
         done = started(*command, *settings, "--run", tmp_path / name)
         assert done.returncode == 0, done.stderr[-3000:]
