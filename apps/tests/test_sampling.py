@@ -54,7 +54,7 @@ def test_a_stopped_command_goes_on(
     assert sample(tiny_run, out, "--resume") == 0
     assert batches == [(4, 1)]
     assert contents(out) == whole
-    assert f"wrote 1 files to {out}, 4 were there" in capsys.readouterr().err
+    assert f"wrote 1 samples to {out}, 4 were there" in capsys.readouterr().err
     assert sample(tiny_run, out, "--resume", "--count", "6") == 0
     assert batches == [(4, 1), (4, 2)], "more of the same"
     (out / "001.png").unlink()
@@ -137,5 +137,5 @@ def test_two_processes_write_what_one_writes(tiny_run: Path, tmp_path: Path, who
     said = [line for line in done.stderr.splitlines() if line.startswith("sampling")]
     assert said == ["sampling 1 to 2 of 5", "sampling 5 to 5 of 5"], "the other process made the others"
     assert contents(out) == whole
-    assert done.stderr.count(f"wrote 5 files to {out}") == 1
+    assert done.stderr.count(f"wrote 5 samples to {out}") == 1
     assert not (out / ".sampled").exists()

@@ -81,4 +81,4 @@ class Sample:
                 done.forget()
             written = sum(map(len, missing))
             rest_of_them = f", {self.count - written} were there" if self.resume else ""
-            say(f"wrote {written} files to {self.out}{rest_of_them}")
+            say(f"wrote {written} samples to {self.out}{rest_of_them}")
