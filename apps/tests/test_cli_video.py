@@ -55,6 +55,13 @@ def length(path: Path) -> tuple[int, float]:
         return frames, frames / float(stream.average_rate)
 
 
+def test_help_is_had_without_data(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "sky-timelapse", "--preset", "test", "--help"])
+    assert ended.value.code == 0
+    assert "--modality.stride" in capsys.readouterr().out
+
+
 def test_sample_at_another_rate_and_size(video_run: Path, tmp_path: Path) -> None:
     options = ["--frames", "8", "--fps", "16", "--resolution", "24", "--count", "2", "--out", str(tmp_path)]
     assert main(["sample", str(video_run), *options]) == 0
@@ -106,6 +113,35 @@ def test_a_run_with_a_guide(
     assert GUIDE in fails(capsys, "sample", stopped)
 
 
+def test_a_guide_whose_time_is_past_is_kept_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "moving-openmoji", "--preset", "test", "--run", str(tmp_path), "--diffusion-training.steps"]
+    save = Trainer._save
+
+    def stop(run: Trainer, done: int, metrics: dict[str, float]) -> None:
+        save(run, done, metrics)
+        if done == 3 and run.run_dir.name == "diffusion":
+            raise TrainingInterrupted("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save", stop)
+        assert main([*train, "100", "--diffusion-training.save-every", "1"]) != 0
+    assert not (tmp_path / GUIDE).exists()
+    assert main([*train, "5", "--resume"]) == 0
+    assert "the guide's step, 2, is past: it is kept after step 4" in capsys.readouterr().err
+    assert DDMI.from_pretrained(tmp_path).guide is not None
+
+
+def test_guidance_without_a_guide(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = DDMI.from_pretrained(tiny_run)
+    assert model.guide is None
+    assert len(model.sample(1, guidance=1.0)) == 1
+    assert "guidance 2.0 has nothing to go away from" in fails(capsys, "sample", tiny_run, "--guidance", "2")
+    with pytest.raises(ValueError, match="steps"):
+        model.sample(1, steps=0)
+
+
 def test_a_guide_needs_a_time_of_its_own() -> None:
     for part in (0.0, 1.0, 15.0):
         with pytest.raises(ValueError, match=r"guide_after is a part of the training, in \(0, 1\)"):
@@ -119,6 +155,9 @@ def test_reconstruct_a_film(video_run: Path, film: Path, tmp_path: Path, capsys:
         main(["reconstruct", str(video_run), str(film), "--frames", "12", "--fps", "60", "--out", str(tmp_path)]) == 0
     )
     assert length(tmp_path / "000.mp4") == (12, pytest.approx(0.2))
+    # by default the model's frames, in the time of the file's: 4 of 20 a second
+    assert main(["reconstruct", str(video_run), str(film), "--out", str(tmp_path)]) == 0
+    assert length(tmp_path / "000.mp4") == (4, pytest.approx(0.2))
     (tmp_path / "text.mp4").write_text("no film")
     assert "cannot read the video" in fails(capsys, "reconstruct", video_run, tmp_path / "text.mp4")
 

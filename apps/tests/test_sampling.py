@@ -56,10 +56,10 @@ def test_a_stopped_command_goes_on(
     assert contents(out) == whole
     assert f"wrote 1 samples to {out}, 4 were there" in capsys.readouterr().err
     assert sample(tiny_run, out, "--resume", "--count", "6") == 0
-    assert batches == [(4, 1), (4, 2)], "more of the same"
+    assert batches == [(4, 1), (5, 1)], "more of the same"
     (out / "001.png").unlink()
     assert sample(tiny_run, out, "--resume", "--count", "6") == 0
-    assert batches == [(4, 1), (4, 2), (0, 2)], "a file had been taken away"
+    assert batches == [(4, 1), (5, 1), (0, 2)], "a file had been taken away"
 
 
 def test_torn_files_are_made_again(
@@ -103,7 +103,7 @@ def test_files_of_other_settings_are_not_taken(
     assert contents(out) == other, "what was written over is not there any more"
     batches.clear()
     assert sample(tiny_run, out, "--seed", "1", "--resume", "--batch", "3") == 0
-    assert batches == [(0, 3), (3, 2)]
+    assert batches == [], "how many at once changes the rounding only"
 
 
 def test_without_resume_everything_is_made(

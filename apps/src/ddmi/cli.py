@@ -82,6 +82,10 @@ def _guarded(action: Callable[[], None]) -> int:
         remedy = "; free some space and run again with --resume" if error.errno == errno.ENOSPC else ""
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}{remedy}")
+    except RuntimeError as error:
+        if "allocate" not in str(error):  # torch has a class of its own for a GPU's memory only
+            raise
+        return _fail(f"not enough memory ({error}); ask for less at once: a smaller --resolution, --batch or --count")
     except KeyboardInterrupt:
         return 130
     return 0

@@ -33,13 +33,22 @@ class FinishedBatches:
             if not resume or folder.name != self.key:
                 shutil.rmtree(folder)
 
-    def has(self, batch: range) -> bool:
-        """Whether all files of these numbers are there and whole."""
-        try:
-            names: list[str] = json.loads(self._mark(batch).read_text())
-        except (OSError, ValueError):
-            return False
-        return all((self.directory / name).exists() for name in names)
+    def missing(self, count: int, most: int) -> list[range]:
+        """The numbers below `count` whose files are not all there and whole, in runs of at most `most`."""
+        there: set[int] = set()
+        for mark in (self.directory / MARKS / self.key).glob("*-*.json"):
+            with suppress(OSError, ValueError):
+                start, length = map(int, mark.stem.split("-"))
+                names: list[str] = json.loads(mark.read_text())
+                if all((self.directory / name).exists() for name in names):
+                    there.update(range(start, start + length))
+        runs: list[range] = []
+        for number in (number for number in range(count) if number not in there):
+            if runs and runs[-1].stop == number and len(runs[-1]) < most:
+                runs[-1] = range(runs[-1].start, number + 1)
+            else:
+                runs.append(range(number, number + 1))
+        return runs
 
     def add(self, batch: range, files: Sequence[Path]) -> None:
         """All files of these numbers are there."""

@@ -125,7 +125,7 @@ class DDMI(nn.Module):
         space, _ = self._generative()
         config = self.experiment.diffusion
         request = Request(
-            start=start, count=count, seed=seed, steps=steps or config.sampling_steps,
+            start=start, count=count, seed=seed, steps=config.sampling_steps if steps is None else steps,
             sampler=sampler or config.sampler, guidance=guidance, guidance_interval=guidance_interval,
             prompts=None if prompts is None else (prompts,) if isinstance(prompts, str) else tuple(prompts),
         )  # fmt: skip
@@ -154,6 +154,11 @@ class DDMI(nn.Module):
                 raise ValueError(
                     f"recipe {self.experiment.recipe!r} was trained without sentences; sample it without a prompt, or "
                     "train a recipe with text, such as furniture-text"
+                )
+            if guidance not in (None, 1.0) and self.guide is None:
+                raise ValueError(
+                    f"sample: guidance {guidance} has nothing to go away from: recipe {self.experiment.recipe!r} was "
+                    "trained without sentences and without a guide; train stage 2 with --diffusion.guide-after 0.1"
                 )
             return None, Guidance(weight=weight, guide=self.guide, start=interval[0], stop=interval[1])
         device = next(self.parameters()).device

@@ -24,6 +24,7 @@ from ddmi_diffusion import (
     Trainer,
     TrainerConfig,
     atomic_write_text,
+    checkpoint_step,
     encode_prompts,
     latest_checkpoint,
     save_tensors,
@@ -190,7 +191,7 @@ class Run:
         # weights of a guide are written when their step comes, so that a resumed training finds them
         milestones = {}
         if settings.guide_after is not None:
-            after = max(1, int(settings.guide_after * config.steps))
+            after = self._guide_step(settings.guide_after, config.steps)
             milestones[after] = lambda *_: save_tensors(self.directory / GUIDE, diffusion.state_dict())
         folder = self.directory / "diffusion"
         trainer = Trainer(objective, data, collate, config, folder, on_sheet=sheet, milestones=milestones)
@@ -203,6 +204,18 @@ class Run:
             model.cpu().save_pretrained(self.directory)
             self.say(f"saved {self.directory}: generate with `ddmi sample {self.directory}`")
         self.state.wait_for_everyone()
+
+    def _guide_step(self, part: float, steps: int) -> int:
+        """When the guide is kept: after a part of the training, or as soon as can be where that is past.
+
+        A training of more steps that is resumed with fewer has passed it without a guide.
+        """
+        after, path = max(1, int(part * steps)), latest_checkpoint(self.directory / "diffusion" / "checkpoints")
+        done = 0 if path is None else checkpoint_step(path)
+        if done < after or (self.directory / GUIDE).exists():
+            return after
+        self.say(f"the guide's step, {after}, is past: it is kept after step {done + 1}, and guides less")
+        return done + 1
 
     def conditioner(self) -> TextTower | None:
         """The text tower: new, or a frozen one with its pretrained weights."""

@@ -286,6 +286,8 @@ def test_messages(source: Path, tmp_path: Path) -> None:
     (only / "x.txt").write_text("bad")
     with pytest.raises(ValueError, match="none of the 1 texts in '.*only' can be used: x.txt: x.txt is bad; repair or"):
         run(only, tmp_path / "out")
+    with pytest.raises(ValueError, match="none of the 1 texts"):  # nothing was made, so that settings may change
+        run(only, tmp_path / "out", 2)
 
 
 def test_a_folder_of_other_data_is_not_mixed_with(source: Path, tmp_path: Path) -> None:

@@ -232,7 +232,9 @@ def test_messages(options: dict[str, Any], message: str) -> None:
     ("options", "message"),
     [
         ({"frames": 0}, "frames counts from 1, got 0"),
-        ({"fps": 0.0}, "fps is a positive number of frames a second, got 0"),
+        ({"fps": 0.0}, "fps is a number of frames a second, from 0.01 to 1000, got 0"),
+        ({"fps": float("inf")}, "fps is a number of frames a second, .* got inf"),
+        ({"fps": float("nan")}, "fps is a number of frames a second, .* got nan"),
         ({"seconds": -1.0}, "seconds is the positive length of the clip"),
         ({"frames": 3, "seconds": 1.0}, "give frames or seconds"),
         ({"resolution": 0}, "resolution must be positive"),

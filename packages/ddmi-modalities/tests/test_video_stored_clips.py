@@ -16,7 +16,7 @@ from ddmi_modalities.video import StoredClips
 from ddmi_modalities.video.files import VideoFile
 from ddmi_modalities.video.frame_folders import FrameFolder
 from ddmi_modalities.video.items import ClipItem
-from ddmi_modalities.video.stored_clips import clip_seconds, read_clip
+from ddmi_modalities.video.stored_clips import clip_seconds, find_sequences, read_clip
 
 
 def write_video(path: Path, stamps: list[int], *, rows: int = 32, columns: int = 48, group: int = 5) -> Path:
@@ -72,6 +72,63 @@ def test_only_what_is_needed_is_decoded(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("ddmi_modalities.video.files._pixels", lambda frame: counted(frame, format="rgb24"))
     assert shades(file.read([50, 52], 8)) == [50, 52]
     assert len(decoded) == 2  # others are decoded to get there, and never made into pictures
+
+
+def write_stream(path: Path, codec: str, form: str, *, b_frames: int, count: int = 60) -> Path:
+    """Frames of random squares in groups of 12."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 32, 32, "yuv420p", 12
+        stream.options = {"bf": str(b_frames)}
+        for _ in range(count):
+            pixels = np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "form", "b_frames"),
+    [
+        ("libx264", "mp4", 2),
+        ("libx264", "matroska", 2),
+        ("libx264", "mpegts", 2),
+        ("mpeg2video", "mpegts", 2),
+        ("libx264", "avi", 0),
+        ("mpeg4", "avi", 2),
+    ],
+)
+def test_any_place_is_what_decoding_from_the_beginning_gives(
+    tmp_path: Path, codec: str, form: str, b_frames: int
+) -> None:
+    path = write_stream(tmp_path / "a.video", codec, form, b_frames=b_frames)
+    with av.open(str(path)) as container:
+        true = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    file = VideoFile(path, "a")
+    assert file.length == len(true) == 60
+    for first in range(0, 56, 5):
+        read = file.read(range(first, first + 4), 32)
+        assert np.array_equal(read.permute(0, 2, 3, 1).numpy(), true[first : first + 4]), first
+
+
+@pytest.mark.parametrize(("codec", "form"), [("libx264", "avi"), ("mpeg1video", "mpeg"), ("mpeg2video", "vob")])
+def test_files_that_do_not_say_when_frames_are_shown(tmp_path: Path, codec: str, form: str) -> None:
+    path = write_stream(tmp_path / "a.video", codec, form, b_frames=2)
+    with pytest.raises(ValueError, match=r"a\.video': its format does not say when .*ffmpeg -i FILE out\.mp4"):
+        read_clip(path, 4, 1, 8)
+
+
+def test_videos_are_found_behind_links_and_pictures_beside_them_are_not_frames(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    write_video(root / "a.mp4", [0, 4])
+    Image.new("RGB", (8, 8)).save(root / "a.png")
+    for folder in (elsewhere, root / "frames", root / ".hidden"):
+        folder.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "0.png")
+    (root / "link").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(root)
+    assert [sequence.name for sequence in find_sequences(root)] == ["a.mp4", "frames", "link"]
 
 
 def test_a_variable_rate_becomes_equal_steps(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ def parse(wanted: Any, default: Any, args: Sequence[str], program: str) -> Any:
 
 
 def no_more(rest: Sequence[str]) -> None:
-    if rest:
+    if list(rest) == ["--help"]:
+        print("none.")
+    elif rest:
         raise ValueError(f"unknown option {rest[0]!r}; --help shows what there is")
 
 

@@ -44,7 +44,7 @@ class Sample:
     device: str = "cpu"
     """Where the model computes, such as cuda."""
     resume: bool = False
-    """Go on where the same command was stopped: batches whose files are there are left out, also for a larger count."""
+    """Go on where the same command was stopped: samples whose files are there are left out, also for a larger count."""
 
     def run(self, rest: Sequence[str]) -> None:
         from ddmi.checksums import fingerprint, weights_sha256
@@ -63,8 +63,7 @@ class Sample:
         if state.is_main_process:
             done.begin(resume=self.resume)
         state.wait_for_everyone()
-        batches = [range(start, min(start + self.batch, self.count)) for start in range(0, self.count, self.batch)]
-        missing = [batch for batch in batches if not done.has(batch)]
+        missing = done.missing(self.count, self.batch)
         state.wait_for_everyone()  # nobody writes before all have seen the same
         for batch in missing[state.process_index :: state.num_processes]:
             if state.is_main_process:

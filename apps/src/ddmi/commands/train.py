@@ -43,7 +43,8 @@ class Train:
         from ddmi.stages import start_run
 
         directory = self.run_dir or Path("runs") / f"{self.recipe}-{self.preset}"
-        experiment = make_experiment(self.recipe, self.preset, self.data)
+        data = "PATH" if self.data is None and "--help" in rest else self.data  # help is had without data
+        experiment = make_experiment(self.recipe, self.preset, data)
         if self.text_weights is not None:
             experiment = with_text_weights(experiment, self.text_weights)
         experiment = parse(Experiment, experiment, rest, f"{PROGRAM} train {self.recipe}")

@@ -1,7 +1,7 @@
 """Latent diffusion over planes, and a trainer that resumes bit for bit."""
 
 from ddmi_diffusion.atomic_files import CheckpointError, atomic_write_text, save_tensors
-from ddmi_diffusion.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from ddmi_diffusion.checkpoint import checkpoint_step, latest_checkpoint, load_checkpoint, save_checkpoint
 from ddmi_diffusion.conditioning import Conditioner, Conditioning, encode_prompts
 from ddmi_diffusion.data_order import DataOrder
 from ddmi_diffusion.diffusion import Denoiser, Guidance, LatentDiffusion
@@ -48,6 +48,7 @@ __all__ = [
     "TrainerConfig",
     "TrainingInterrupted",
     "atomic_write_text",
+    "checkpoint_step",
     "encode_prompts",
     "latest_checkpoint",
     "load_checkpoint",

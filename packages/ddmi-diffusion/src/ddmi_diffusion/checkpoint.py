@@ -32,6 +32,7 @@ __all__ = [
     "CheckpointError",
     "atomic_write_text",
     "checkpoint_directories",
+    "checkpoint_step",
     "flatten_optimizer",
     "latest_checkpoint",
     "load_checkpoint",
@@ -73,7 +74,7 @@ def save_checkpoint(
 
 def _prune(root: Path, newest: int, keep: int) -> None:
     """Directories of later steps, which a fall back to an older checkpoint leaves, are not this run's to remove."""
-    done = [path for path in checkpoint_directories(root) if _step(path) <= newest]
+    done = [path for path in checkpoint_directories(root) if checkpoint_step(path) <= newest]
     for path in done[: -max(keep, 1)]:
         remove_directory(path)
 
@@ -82,7 +83,7 @@ def checkpoint_directories(root: Path | str) -> list[Path]:
     """All directories named as checkpoints under `root`, oldest first, valid or not."""
     root = Path(root)
     found = [p for p in root.iterdir() if _NAME.fullmatch(p.name) and p.is_dir()] if root.is_dir() else []
-    return sorted(found, key=_step)
+    return sorted(found, key=checkpoint_step)
 
 
 def latest_checkpoint(root: Path | str) -> Path | None:
@@ -151,7 +152,8 @@ def _broken(file: Path, reason: str) -> str:
     )
 
 
-def _step(path: Path) -> int:
+def checkpoint_step(path: Path) -> int:
+    """Steps done when the checkpoint was written."""
     return int(path.name.removeprefix("step-"))
 
 

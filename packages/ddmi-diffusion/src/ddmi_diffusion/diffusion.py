@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -43,6 +44,13 @@ class Guidance:
     def __post_init__(self) -> None:
         if self.null is not None and self.guide is not None:
             raise ValueError("Guidance: give a null condition or a guide, not both")
+        if not math.isfinite(self.weight):
+            raise ValueError(f"Guidance: the weight is a number, got {self.weight}; 1 is no guidance")
+        if not 0 <= self.start < self.stop <= 1:
+            raise ValueError(
+                f"Guidance: it acts in a part of the noise process, 0 <= start < stop <= 1, got {self.start} to "
+                f"{self.stop}"
+            )
 
     def active(self, t: float, cond: Conditioning | None, steps: int) -> bool:
         """A null condition says nothing where there is no condition."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from jaxtyping import UInt8
 from torch import Tensor
 
+SLOWEST, FASTEST = 0.01, 1000.0
+"""Frames a second."""
 GIF_FASTEST = 50
 """Frames a second: viewers play GIFs that ask for more much slower."""
 
@@ -22,7 +24,7 @@ def save_mp4(
 
     Colour is stored for two by two pixels, so an odd number of rows or columns gets one more, a copy of the last.
     The file is there as a whole or not at all.  Raises ValueError for no frames, frames of several sizes, or an fps
-    that is not positive.
+    that is not from 0.01 to 1000.
     """
     import av
     import torch.nn.functional as F
@@ -61,11 +63,16 @@ def save_gif(
         pictures[0].save(temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=delays, loop=0)
 
 
+def check_fps(name: str, fps: int | float) -> None:
+    """Raises ValueError unless MP4 and GIF can say so many frames a second."""
+    if not SLOWEST <= fps <= FASTEST:
+        raise ValueError(f"{name}: fps is a number of frames a second, from {SLOWEST:g} to {FASTEST:g}, got {fps}")
+
+
 def _check(name: str, frames: Sequence[Tensor] | Tensor, path: Path, fps: int | float) -> None:
     if len(frames) == 0:
         raise ValueError(f"{name}: there are no frames to write to {str(path)!r}")
-    if not fps > 0:
-        raise ValueError(f"{name}: {str(path)!r} needs a positive number of frames a second, got {fps}")
+    check_fps(f"{name}: {str(path)!r}", fps)
     sizes = {tuple(frame.shape[-2:]) for frame in frames}
     if len(sizes) > 1:
         raise ValueError(f"{name}: the frames of {str(path)!r} must be of one size, got {sorted(sizes)}")

@@ -86,7 +86,7 @@ class Manifest:
             )
         before = stored["settings"]
         changed = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key)]
-        if changed:
+        if changed and stored["items"]:
             listed = ", ".join(f"{key} {before.get(key)!r}, now {wanted.get(key)!r}" for key in changed)
             raise ValueError(
                 f"prepare: {str(folder)!r} was prepared with {listed}; give the same settings, or another folder"

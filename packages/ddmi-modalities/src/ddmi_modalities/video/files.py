@@ -18,6 +18,8 @@ from torch import Tensor
 from ddmi_modalities.pixels import centre_square, resize_square, to_tensor
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"})
+STREAMS = frozenset({"mpegts"})
+"""Formats without an index, which are entered anywhere; they are read from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,16 @@ class VideoFile:
                     f"cannot read the video {str(self.path)!r}: frames without presentation times; "
                     "convert it, such as by `ffmpeg -i FILE out.mp4`"
                 )
-            return np.unique(np.array(stamps, dtype=np.int64)), stream.time_base
+            times = np.array(stamps, dtype=np.int64)
+            # AVI keeps the order of decoding only; frames that refer to later ones are shown in another.
+            shuffled = stream.codec_context.has_b_frames and (np.diff(times) > 0).all()
+            # MPEG program streams have times of packets, in which several frames may begin.
+            if container.format.name == "mpeg" or (container.format.name == "avi" and shuffled):
+                raise ValueError(
+                    f"cannot read the video {str(self.path)!r}: its format does not say when each frame is shown; "
+                    "convert it, such as by `ffmpeg -i FILE out.mp4`"
+                )
+            return np.unique(times), stream.time_base
 
     @cached_property
     def _places(self) -> Int[np.ndarray, " position"]:
@@ -79,31 +90,44 @@ class VideoFile:
     def read(self, positions: Sequence[int], size: int) -> UInt8[Tensor, "frame 3 size size"]:
         """The centred squares of these frames at `size`, upright.
 
-        Decodes from the key frame before the first to the last of them, and holds one whole frame at a time.
+        Decodes from the key frame before the first (of `STREAMS` from the beginning) to the last of them, and
+        holds one whole frame at a time.
         Raises ValueError that names the file and the time when a frame cannot be had.
         """
         wanted = [int(self._places[position]) for position in positions]
-        found: dict[int, Tensor] = {}
         _, unit = self._index
-        with _opened(self.path) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            try:
-                container.seek(min(wanted), stream=stream, backward=True)
-                for frame in container.decode(stream):
-                    if frame.pts in wanted:
-                        found[frame.pts] = to_tensor(resize_square(centre_square(_upright(frame, self.path)), size))
-                    if frame.pts is not None and frame.pts >= max(wanted):
-                        break
-            except av.FFmpegError as error:
-                raise ValueError(f"cannot read the video {str(self.path)!r}: {error.strerror}") from error
+        found = self._decoded(wanted, size, seek=True)
         missing = sorted(set(wanted) - set(found))
+        if missing:
+            found |= self._decoded(missing, size, seek=False)
+            missing = sorted(set(wanted) - set(found))
         if missing:
             raise ValueError(
                 f"cannot read the video {str(self.path)!r}: no frame decoded at {float(missing[0] * unit):.3f} s; "
                 "repair it, such as by `ffmpeg -i FILE out.mp4`, or remove it"
             )
         return torch.stack([found[stamp] for stamp in wanted])
+
+    def _decoded(self, wanted: Sequence[int], size: int, *, seek: bool) -> dict[int, UInt8[Tensor, "3 size size"]]:
+        """Those of the frames with these times that are found from a key frame, or from the beginning."""
+        found: dict[int, Tensor] = {}
+        with _opened(self.path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            seek = seek and container.format.name not in STREAMS
+            try:
+                if seek:
+                    container.seek(min(wanted), stream=stream, backward=True)
+                whole = not seek  # what comes before a key frame refers to what was not decoded
+                for frame in container.decode(stream):
+                    whole = whole or frame.key_frame
+                    if whole and frame.pts is not None and frame.pts in wanted:
+                        found[frame.pts] = to_tensor(resize_square(centre_square(_upright(frame, self.path)), size))
+                    if frame.pts is not None and frame.pts >= max(wanted):
+                        break
+            except av.FFmpegError as error:
+                raise ValueError(f"cannot read the video {str(self.path)!r}: {error.strerror}") from error
+        return found
 
 
 def _opened(path: Path) -> av.container.InputContainer:
@@ -112,10 +136,9 @@ def _opened(path: Path) -> av.container.InputContainer:
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"cannot read the video {str(path)!r}: {error.strerror}") from error
     if not container.streams.video:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         container.close()
-        raise ValueError(
-            f"cannot read the video {str(path)!r}: it has no pictures, only {len(container.streams)} other"
-        )
+        raise ValueError(f"cannot read the video {str(path)!r}: it has no pictures, only {kinds}")
     return container
 
 

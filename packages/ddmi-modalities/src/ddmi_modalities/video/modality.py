@@ -184,7 +184,7 @@ class VideoModality:
             return tqdm(tiles, desc=f"reading {' x '.join(map(str, size))}", delay=3, leave=False, disable=None)
 
         clips = [to_bytes(one.grid(size, progress=progress)).cpu() for one in function]
-        return VideoArtefact(torch.cat(clips).transpose(1, 2).contiguous(), view.fps)
+        return VideoArtefact(torch.cat(clips).transpose(1, 2).contiguous(), view.rate(self.frames))
 
     @torch.no_grad()
     def frames_at(
@@ -207,7 +207,7 @@ class VideoModality:
         times = (torch.arange(count) + 0.5) * (self.frames / count) - 0.5
         if count != self.frames and not all(item.continuous for item in items):
             raise ValueError(f"stored clips have {self.frames} frames and none between; {count} have no true frames")
-        return VideoArtefact(torch.stack([item.frames(times, rows) for item in items]), view.fps)
+        return VideoArtefact(torch.stack([item.frames(times, rows) for item in items]), view.rate(self.frames))
 
     def read(self, path: Path) -> tuple[Float[Tensor, "1 3 frame size size"]]:
         """The first clip of a video file or folder of frames, its centred square.  Raises ValueError naming it."""

@@ -75,8 +75,9 @@ def report_videos(
     slow = VideoView(frames=SLOWER * modality.frames, resolution=4 * modality.size)
     one = modality.render(samples[0], slow).clips
     play("slow_motion.gif", one, 1, 2 * FPS)
-    strip = one[0][: 2 * SLOWER + 1]
-    labels = [f"frame {index / SLOWER:g}" for index in range(len(strip))]
+    times = torch.arange(2 * SLOWER + 1) / SLOWER
+    strip = modality.frames_at(samples[0], times, 4 * modality.size)[0]
+    labels = [f"frame {time:g}" for time in times.tolist()]
     save("slow_motion.png", contact_sheet(strip, columns=len(strip), tile=TILE, labels=labels))
     return written
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -109,8 +110,8 @@ class StoredClips:
         self.stride = stride
         if not self.clips:
             raise ValueError(
-                f"StoredClips: nothing of {str(where)!r} is left for the split {split!r}, as there are less than "
-                f"two clips of {frames} frames with stride {stride}; add videos, or take a smaller stride"
+                f"StoredClips: nothing of {str(where)!r} is left for the split {split!r}, as there are less than two "
+                f"clips of {frames} frames with stride {stride}; add videos, or take fewer frames or a smaller stride"
             )
         self._kept: OrderedDict[int, Tensor] = OrderedDict()
 
@@ -163,16 +164,28 @@ def held_by_name(names: Collection[str]) -> set[str]:
 
 
 def find_sequences(root: Path) -> list[FrameSequence]:
-    """All videos at or below `root`, by name.  Nothing is opened."""
+    """All videos at or below `root`, by name, also behind links.  Nothing is opened.
+
+    Pictures beside video files are no frames, and what begins with a dot is nobody's.
+    """
     if root.is_file():
         return [VideoFile(root, root.name)]
     videos: dict[str, FrameSequence] = {}
-    for path in root.rglob("*"):
-        if path.suffix.lower() in files.SUFFIXES and not path.name.startswith(".") and path.is_file():
+    visited = set()
+    for where, folders, names in os.walk(root, followlinks=True):
+        folder, real = Path(where), os.path.realpath(where)
+        folders[:] = [] if real in visited else [name for name in folders if not name.startswith(".")]
+        if real in visited:  # a link to a folder that holds it
+            continue
+        visited.add(real)
+        here = [folder / name for name in names if not name.startswith(".")]
+        found = [path for path in here if path.suffix.lower() in files.SUFFIXES]
+        for path in found:
             name = path.relative_to(root).as_posix()
             videos[name] = VideoFile(path, name)
-        elif is_frame(path) and (name := path.parent.relative_to(root).as_posix()) not in videos:
-            videos[name] = FrameFolder(path.parent, name)
+        if not found and any(is_frame(path) for path in here):
+            name = folder.relative_to(root).as_posix()
+            videos[name] = FrameFolder(folder, name)
     return [videos[name] for name in sorted(videos)]
 
 

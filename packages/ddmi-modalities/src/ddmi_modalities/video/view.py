@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ddmi_modalities.clip_files import save_gif, save_mp4
+from ddmi_modalities.clip_files import FASTEST, SLOWEST, check_fps, save_gif, save_mp4
 
 STRIP, SHEET_STRIP = 16, 8
 """Frames of the strip beside a clip, and of a line of a sheet, at most; they are spread over the clip."""
@@ -24,25 +24,23 @@ class VideoView:
     """
 
     frames: int | None = None
-    """How many; by default seconds x fps where `seconds` is given, else as many as the model was trained on."""
-    fps: int | float = 8.0
-    """Frames a second of playback."""
+    """How many; by default seconds x fps where both are given, else as many as the model was trained on."""
+    fps: int | float | None = None
+    """Frames a second of playback; by default those of the clip that is `seconds` long, else 8."""
     seconds: float | None = None
-    """How long the clip lasts, where that is known; with it `fps` alone decides how many frames are made."""
+    """How long the clip lasts, where that is known; `fps` then decides how many frames are made."""
     resolution: int | tuple[int, int] = 64
     """Pixels of a frame: one number for a square, or (rows, columns)."""
 
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 1:
             raise ValueError(f"VideoView: frames counts from 1, got {self.frames}")
-        if not self.fps > 0:
-            raise ValueError(f"VideoView: fps is a positive number of frames a second, got {self.fps}")
+        if self.fps is not None:
+            check_fps("VideoView", self.fps)
         if self.seconds is not None and not self.seconds > 0:
             raise ValueError(f"VideoView: seconds is the positive length of the clip, got {self.seconds}")
         if self.frames is not None and self.seconds is not None:
-            raise ValueError(
-                f"VideoView: {self.frames} frames and {self.seconds} seconds at {self.fps} fps; give frames or seconds"
-            )
+            raise ValueError(f"VideoView: {self.frames} frames and {self.seconds} seconds; give frames or seconds")
         if min(self.size) < 1:
             raise ValueError(f"VideoView: the resolution must be positive, got {self.resolution}")
 
@@ -53,9 +51,15 @@ class VideoView:
 
     def count(self, native: int) -> int:
         """How many frames of a model that was trained on `native`."""
-        if self.seconds is not None:
+        if self.seconds is not None and self.fps is not None:
             return max(1, round(self.seconds * self.fps))
         return self.frames or native
+
+    def rate(self, native: int) -> int | float:
+        """Frames a second of playback, of a model that was trained on `native` frames."""
+        if self.fps is not None:
+            return self.fps
+        return min(max(self.count(native) / self.seconds, SLOWEST), FASTEST) if self.seconds is not None else 8.0
 
 
 @dataclass(frozen=True, eq=False)
