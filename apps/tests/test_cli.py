@@ -215,6 +215,23 @@ def test_bad_counts_and_views(tiny_run: Path, capsys: pytest.CaptureFixture[str]
     assert "does not fit prediction" in fails(capsys, "sample", tiny_run, "--sampler", "euler")
 
 
+def test_too_little_memory_is_one_line(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 76800000000 bytes"
+
+    def sample(*_: object, **__: object) -> None:
+        raise RuntimeError(reason)
+
+    monkeypatch.setattr(DDMI, "sample", sample)
+    message = fails(capsys, "sample", tiny_run, "--out", tmp_path)
+    assert "not enough memory" in message
+    assert "smaller --resolution" in message
+    reason = "a bug of ours"
+    with pytest.raises(RuntimeError, match=reason):
+        main(["sample", str(tiny_run), "--out", str(tmp_path)])
+
+
 def test_full_disk_is_one_line_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, command in COMMANDS.items():
             print(f"  {name:16} {(command.__doc__ or '').splitlines()[0]}")
         return 0
-    return _guarded(lambda: _dispatch(argv[0], argv[1:]))
+    code = _guarded(lambda: _dispatch(argv[0], argv[1:]))
+    if "torch" in sys.modules:
+        from ddmi.processes import leave_processes
+
+        leave_processes()
+    return code
 
 
 def _dispatch(name: str, args: Sequence[str]) -> None:
@@ -62,10 +67,6 @@ def _dispatch(name: str, args: Sequence[str]) -> None:
         print(f"The command's own options: `{PROGRAM} {name} --help`.  Those of what it works on:\n")
         rest = [*rest, "--help"]
     command.run(rest)
-    if "torch" in sys.modules:
-        from ddmi.processes import leave_processes
-
-        leave_processes()
 
 
 def _guarded(action: Callable[[], None]) -> int:
@@ -85,7 +86,7 @@ def _guarded(action: Callable[[], None]) -> int:
     except RuntimeError as error:
         if "allocate" not in str(error):  # torch has a class of its own for a GPU's memory only
             raise
-        return _fail(f"not enough memory ({error}); ask for less at once: a smaller --resolution, --batch or --count")
+        return _fail(f"not enough memory ({error}); ask for less at once: a smaller --resolution or batch")
     except KeyboardInterrupt:
         return 130
     return 0

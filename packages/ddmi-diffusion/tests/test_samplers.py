@@ -109,6 +109,12 @@ def test_autoguidance_moves_away_from_the_guide() -> None:
     assert means == pytest.approx([1.0, MEAN, 2 * MEAN - 1], abs=0.1)
     with pytest.raises(ValueError, match="not both"):
         Guidance(weight=2.0, null=one, guide=guide)
+    for weight in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="the weight is a number, got"):
+            Guidance(weight=weight, guide=guide)
+    for start, stop in ((1.0, 0.0), (0.5, 0.5), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)):
+        with pytest.raises(ValueError, match="0 <= start < stop <= 1"):
+            Guidance(weight=2.0, guide=guide, start=start, stop=stop)
 
 
 def test_unfit_samplers_are_refused_with_the_remedy() -> None:

@@ -139,15 +139,20 @@ def test_a_variable_rate_becomes_equal_steps(tmp_path: Path) -> None:
     assert shades(file.read(range(11), 8)) == [0, 1, 2, 3, 3, 3, 4, 4, 5, 6, 7]
 
 
-def _turn(path: Path) -> None:
-    """A quarter turn clockwise in the display matrix of an MP4 file's track header."""
+def _turn(path: Path, eighths: int = 2) -> None:
+    """Turned clockwise in the display matrix of an MP4 file's track header, by 1 or 2 eighths."""
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
     one = (1 << 16).to_bytes(4, "big")
     minus = ((1 << 32) - (1 << 16)).to_bytes(4, "big")
     zero, last = bytes(4), (1 << 30).to_bytes(4, "big")
     assert content[start : start + 4] == one
-    content[start : start + 36] = zero + one + zero + minus + zero + zero + zero + zero + last
+    if eighths == 2:
+        content[start : start + 36] = zero + one + zero + minus + zero + zero + zero + zero + last
+    else:
+        half = round(0.5**0.5 * (1 << 16))
+        turned, back = half.to_bytes(4, "big"), ((1 << 32) - half).to_bytes(4, "big")
+        content[start : start + 36] = turned + turned + zero + back + turned + zero + zero + zero + last
     path.write_bytes(bytes(content))
 
 
@@ -157,6 +162,24 @@ def test_rotation_is_applied(tmp_path: Path) -> None:
     (frame,) = VideoFile(path, "a").read([1], 32)
     assert (frame[:, :14, 18:] > 240).all()  # the upper left quarter is now the upper right one
     assert (frame[:, :14, :14] < 60).all()
+    path = write_video(tmp_path / "b.mp4", list(range(0, 20, 4)), rows=32, columns=32)
+    _turn(path, 1)
+    with pytest.raises(ValueError, match=r"b\.mp4' is to be turned by -?45 degrees; only quarter turns can be"):
+        VideoFile(path, "b").read([1], 32)
+
+
+def test_files_without_pictures_or_times(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        sound = container.add_stream("aac", rate=44_100)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.rate = 44_100
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode())
+    with pytest.raises(ValueError, match=r"sound\.mp4': it has no pictures, only audio"):
+        read_clip(tmp_path / "sound.mp4", 4, 1, 8)
+    raw = write_stream(tmp_path / "raw.mp4", "libx264", "h264", b_frames=0, count=8)
+    with pytest.raises(ValueError, match=r"raw\.mp4': frames without presentation times; convert it, such as by"):
+        read_clip(raw, 4, 1, 8)
 
 
 def test_frame_folders_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from ddmi.commands.line import PROGRAM, parse, say
 class Prepare:
     """Bring data into a form that trains fast, with a manifest: `ddmi prepare RECIPE SOURCE --out DIR`.
 
-    Further options are the recipe's (`--help` after RECIPE), and those of `ddmi train` about data (`--modality.NAME`).
+    Further options are the recipe's (`--help` at the end of such a line), and those of `ddmi train` about data
+    (`--modality.NAME`).
     """
 
     recipe: Positional[str]

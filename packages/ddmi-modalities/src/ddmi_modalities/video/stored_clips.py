@@ -174,8 +174,8 @@ def find_sequences(root: Path) -> list[FrameSequence]:
     visited = set()
     for where, folders, names in os.walk(root, followlinks=True):
         folder, real = Path(where), os.path.realpath(where)
-        folders[:] = [] if real in visited else [name for name in folders if not name.startswith(".")]
-        if real in visited:  # a link to a folder that holds it
+        folders[:] = [] if real in visited else sorted(name for name in folders if not name.startswith("."))
+        if real in visited:  # two ways lead here, one of them perhaps a circle
             continue
         visited.add(real)
         here = [folder / name for name in names if not name.startswith(".")]
