@@ -17,9 +17,9 @@ from unittest import mock
 import torch
 
 from ddmi import DDMI
-from ddmi.allocator import keep_freed_pages
-from ddmi_modalities.nerf import RadianceView, packed
-from ddmi_modalities.nerf.rendering import Pictures, render_views
+from ddmi.machine.allocator import keep_freed_pages
+from ddmi_modalities.nerf import NerfRenderOptions, packed
+from ddmi_modalities.nerf.render.views import Pictures, render_views
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,7 +39,7 @@ def main() -> None:
     held_out = modality.dataset("test")
     inputs = modality.inputs([held_out[i] for i in range(arguments.count)])
     functions = model.reconstruct(tuple(part.to(device) for part in inputs))
-    cameras = RadianceView(views=1, resolution=arguments.resolution).cameras(modality.half)
+    cameras = NerfRenderOptions(views=1, resolution=arguments.resolution).cameras(modality.half)
 
     def timed(function: object, cull: bool) -> tuple[Pictures, float]:
         start = time.perf_counter()

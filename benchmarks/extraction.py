@@ -16,8 +16,8 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from ddmi import DDMI
-from ddmi.allocator import keep_freed_pages
-from ddmi_modalities.shape.extraction import Extraction, dense_surface, extract_surface
+from ddmi.machine.allocator import keep_freed_pages
+from ddmi_modalities.geometry.extraction import Extraction, dense_surface, extract_surface
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from ddmi.allocator import keep_freed_pages
 from ddmi.fit import FitConfig, fit_image
-from ddmi_modalities.pixels import resize_square, to_float, to_tensor
+from ddmi.machine.allocator import keep_freed_pages
+from ddmi_modalities.files.pixels import resize_square, to_float, to_tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 

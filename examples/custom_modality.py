@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,16 @@ from torch import Tensor
 from ddmi_diffusion import StepRandom, Trainer, TrainerConfig
 from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 from ddmi_modalities import Batch
-from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder, VAEObjective, gaussian_nll, reconstruct
+from ddmi_vae import (
+    D2CVAE,
+    PlaneDecoder,
+    PlaneDecoderConfig,
+    PlaneEncoder,
+    PlaneEncoderConfig,
+    VAEObjective,
+    gaussian_nll,
+    reconstruct,
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,9 @@ def main() -> None:
 
     modality = Chirps()
     torch.manual_seed(0)
-    encoder = PlaneEncoder(modality.layout, 1, 4, width=16, multipliers=(1, 2), blocks=1, groups=4)
-    decoder = PlaneDecoder(modality.layout, 4, 8, scales=2, width=16, multipliers=(1, 2), blocks=1, groups=4)
+    shared: dict[str, Any] = dict(width=16, multipliers=(1, 2), blocks=1, groups=4)
+    encoder = PlaneEncoder(modality.layout, 4, PlaneEncoderConfig(in_channels=1, **shared))
+    decoder = PlaneDecoder(modality.layout, 4, PlaneDecoderConfig(channels=8, scales=2, **shared))
     vae = D2CVAE(encoder, decoder, CoarseToFineReadOut([8, 8], 1, width=32))
     objective = VAEObjective(vae, predict=modality.predict, nll=modality.nll, kl_weight=lambda step: 1e-5)
     config = TrainerConfig(steps=steps, batch_size=16, learning_rate=3e-3, warmup=10, precision="fp32")

@@ -24,6 +24,7 @@ from ddmi_diffusion import (
     StepRandom,
     Trainer,
     TrainerConfig,
+    UNetConfig,
 )
 
 BASIS = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(0)))[0][:, :4]
@@ -54,7 +55,8 @@ def main() -> None:
     latents = encode(bars(512))
     no_spread = torch.zeros_like(latents)
     space = LatentSpace.fit([((latents,), (no_spread,))])
-    denoiser = PlaneUNet(space.plane_shapes, width=32, multipliers=(1, 2), blocks=1, attention_factors=(1, 2), groups=8)
+    sizes = UNetConfig(width=32, multipliers=(1, 2), blocks=1, attention_factors=(1, 2), groups=8)
+    denoiser = PlaneUNet(space.plane_shapes, config=sizes)
     diffusion = LatentDiffusion(denoiser, NoiseConfig(prediction="v"), space.shape)
 
     def collate(rows: list[Tensor], rng: StepRandom) -> LatentBatch:
@@ -66,7 +68,7 @@ def main() -> None:
         trainer = Trainer(DiffusionObjective(diffusion, space), latents, collate, config, run)
         metrics = trainer.fit()
         trainer.load_average()
-    (samples,) = space.unpack(diffusion.sample(64, seed=0, steps=20))
+    (samples,) = space.unpack(diffusion.sample(64, seed=0, num_steps=20))
     true, made = decode(latents).std(0).mean(), decode(samples).std(0).mean()
     print(f"loss {metrics['loss']:.3f}; spread of decoded samples {made:.3f}, of the data {true:.3f}")
 

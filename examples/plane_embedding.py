@@ -22,6 +22,8 @@ from ddmi_fields import PlaneEmbedding, PlaneLayout, grid_coordinates
 class FourierFeatures(nn.Module):
     """Fixed random frequencies (Tancik et al. 2020)."""
 
+    frequencies: Tensor
+
     def __init__(self, count: int, scale: float) -> None:
         super().__init__()
         self.register_buffer("frequencies", scale * torch.randn(2, count))

@@ -22,13 +22,13 @@ from ddmi_fields import (
     grid_coordinates,
 )
 from ddmi_modalities.extent import Extent
-from ddmi_modalities.image.metrics import psnr
-from ddmi_modalities.nerf import Cameras
+from ddmi_modalities.files.pixels import to_bytes, to_float
+from ddmi_modalities.geometry.cameras import Cameras
+from ddmi_modalities.geometry.extraction import extract_surface
+from ddmi_modalities.metrics.pairs import psnr
 from ddmi_modalities.nerf.read_out import RadianceField
-from ddmi_modalities.nerf.rendering import render_views
-from ddmi_modalities.pixels import to_bytes, to_float
+from ddmi_modalities.nerf.render.views import render_views
 from ddmi_modalities.shape import ShapeModality
-from ddmi_modalities.shape.extraction import extract_surface
 from ddmi_vae import Posterior, laplace_nll
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,10 +20,19 @@ from ddmi_diffusion import (
     StepRandom,
     Trainer,
     TrainerConfig,
+    UNetConfig,
 )
 from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 from ddmi_modalities import Batch
-from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder, VAEObjective, gaussian_nll
+from ddmi_vae import (
+    D2CVAE,
+    PlaneDecoder,
+    PlaneDecoderConfig,
+    PlaneEncoder,
+    PlaneEncoderConfig,
+    VAEObjective,
+    gaussian_nll,
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +53,19 @@ CASES = {
 
 
 def make_vae(case: Case, channels: int = 3) -> D2CVAE:
-    shared = dict(width=8, multipliers=(1, 2), blocks=1, mixing=case.mixing, scaled_axes=case.scaled, groups=4)
-    encoder = PlaneEncoder(case.layout, channels, 4, **shared)
-    decoder = PlaneDecoder(case.layout, 4, 6, scales=2, reduction=case.reduction, **shared)
+    shared: dict[str, Any] = dict(
+        width=8, multipliers=(1, 2), blocks=1, mixing=case.mixing, scaled_axes=case.scaled, groups=4
+    )
+    encoder = PlaneEncoder(case.layout, 4, PlaneEncoderConfig(in_channels=channels, **shared))
+    decoder = PlaneDecoder(case.layout, 4, PlaneDecoderConfig(channels=6, scales=2, reduction=case.reduction, **shared))
     width = 6 * (len(case.layout.planes) if case.reduction == "concat" else 1)
     read_out = CoarseToFineReadOut([width] * 2, 3, width=16, coordinates=len(case.layout.axes))
     return D2CVAE(encoder, decoder, read_out)
 
 
 def small_unet(space: LatentSpace) -> PlaneUNet:
-    options = dict(width=16, multipliers=(1, 2), blocks=1, attention_factors=(1,), head_channels=8)
-    return PlaneUNet(space.plane_shapes, space.packing, **options)
+    config = UNetConfig(width=16, multipliers=(1, 2), blocks=1, attention_factors=(1,), head_channels=8)
+    return PlaneUNet(space.plane_shapes, space.packing, config)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -80,7 +91,7 @@ def test_signal_goes_all_the_way(name: str) -> None:
         assert torch.isfinite(loss)
 
         with torch.no_grad():
-            function = vae.function(space.unpack(diffusion.sample(2, steps=3)))
+            function = vae.function(space.unpack(diffusion.sample(2, num_steps=3)))
             size = tuple(case.cells[axis] for axis in reversed(case.layout.axes))
             grid = function.grid(size)
             points = function(grid_coordinates(size)).transpose(1, 2).reshape(grid.shape)
@@ -115,8 +126,9 @@ class Waves:
 def test_fifth_modality_trains_without_touching_a_package(tmp_path: Path) -> None:
     modality = Waves()
     torch.manual_seed(0)
-    encoder = PlaneEncoder(modality.layout, 1, 2, width=8, multipliers=(1, 2), blocks=1, groups=4)
-    decoder = PlaneDecoder(modality.layout, 2, 6, scales=2, width=8, multipliers=(1, 2), blocks=1, groups=4)
+    shared: dict[str, Any] = dict(width=8, multipliers=(1, 2), blocks=1, groups=4)
+    encoder = PlaneEncoder(modality.layout, 2, PlaneEncoderConfig(in_channels=1, **shared))
+    decoder = PlaneDecoder(modality.layout, 2, PlaneDecoderConfig(channels=6, scales=2, **shared))
     vae = D2CVAE(encoder, decoder, CoarseToFineReadOut([6, 6], 1, width=16))
     config = TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32", device="cpu")
     objective = VAEObjective(vae, predict=modality.predict, nll=gaussian_nll, kl_weight=lambda step: 1e-4)
@@ -136,5 +148,5 @@ def test_fifth_modality_trains_without_touching_a_package(tmp_path: Path) -> Non
         return LatentBatch(tuple(m[indices] for m in means), tuple(s[indices] for s in stds))
 
     Trainer(DiffusionObjective(diffusion, space), list(range(8)), moments, config, tmp_path / "diffusion").fit()
-    wave = vae.function(space.unpack(diffusion.sample(1, steps=2, sampler="euler")))
+    wave = vae.function(space.unpack(diffusion.sample(1, num_steps=2, sampler="euler")))
     assert wave.grid((7, 9)).shape == (1, 1, 7, 9)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ddmi_modalities.shape.shapenet import CLASSES
+from ddmi_modalities.shape.data.shapenet import CLASSES
 
 
 def picture(path: Path, shade: int, size: int = 24) -> None:

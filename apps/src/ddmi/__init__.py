@@ -1,7 +1,9 @@
 """DDMI: domain-agnostic latent diffusion for implicit neural representations."""
 
-from ddmi.experiment import Experiment
-from ddmi.pipeline import DDMI
-from ddmi.recipes import RECIPES, make_experiment
+from importlib.metadata import version
 
-__all__ = ["DDMI", "RECIPES", "Experiment", "make_experiment"]
+import lazy_loader
+
+__version__ = version("ddmi")
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,71 +1,28 @@
-"""Typed configurations as JSON and back, through one explicit table of node types."""
+"""Typed configurations as JSON and back, through the types that the registry knows by words."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
 import types
 import typing
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
-from ddmi import experiment as e
-from ddmi import networks as n
-from ddmi.ablation.pixels import PixelVAEConfig
-from ddmi.ablation.weights import WeightVAEConfig
-from ddmi.reference.latent_config import RowUNetConfig
-from ddmi.reference.modalities import OccupancyModality
-from ddmi.reference.vae_config import ReferenceVAEConfig
-from ddmi_diffusion import NoiseConfig, OptimizerConfig, TrainerConfig
-from ddmi_modalities.image import ImageModality
-from ddmi_modalities.image.terms import EfficientNetPerceptualConfig, LPIPSConfig, PatchAdversaryConfig
-from ddmi_modalities.nerf import OpacityConfig, RadianceModality
-from ddmi_modalities.shape import ShapeModality
-from ddmi_modalities.text import TextTowerConfig
-from ddmi_modalities.video import VideoModality
-from ddmi_modalities.video.terms import ClipAdversaryConfig
+from ddmi.experiment.config import Experiment
+from ddmi.experiment.renamed import VERSION, upgraded
+from ddmi.registry import choices, node_type, provider, word_of
 
-NODES: dict[str, type] = {
-    "experiment": e.Experiment,
-    "vae": e.VAEConfig,
-    "encoder/planes": n.EncoderConfig,
-    "encoder/points": n.PointEncoderConfig,
-    "encoder/space-time": n.SpaceTimeEncoderConfig,
-    "decoder/planes": n.DecoderConfig,
-    "read-out": n.ReadOutConfig,
-    "read-out/radiance": n.RadianceReadOutConfig,
-    "diffusion": e.DiffusionConfig,
-    "denoiser/unet": n.UNetConfig,
-    "denoiser/dit": n.DiTConfig,
-    "text": TextTowerConfig,
-    "noise": NoiseConfig,
-    "trainer": TrainerConfig,
-    "optimizer": OptimizerConfig,
-    "adversarial": e.AdversarialConfig,
-    "modality/image": ImageModality,
-    "modality/shape": ShapeModality,
-    "modality/video": VideoModality,
-    "modality/radiance": RadianceModality,
-    "opacity": OpacityConfig,
-    "perceptual/efficientnet-lite0": EfficientNetPerceptualConfig,
-    "perceptual/lpips": LPIPSConfig,
-    "adversary/patch": PatchAdversaryConfig,
-    "adversary/clip": ClipAdversaryConfig,
-    "vae/weights": WeightVAEConfig,
-    "vae/pixels": PixelVAEConfig,
-    "vae/reference": ReferenceVAEConfig,
-    "denoiser/reference-row": RowUNetConfig,
-    "modality/reference-shape": OccupancyModality,
-}
-"""A file names a node's type by these words; nothing is ever imported by a name from a file."""
-
-_NAMES = {node: name for name, node in NODES.items()}
 T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses become objects with a 'type' from `NODES`, tuples become lists, dictionaries stay as they are."""
+    """Dataclasses become objects with the word of their 'type', tuples lists; dictionaries stay as they are."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-        return {"type": _NAMES[type(value)], **fields}
+        return {"type": word_of(type(value)), **fields}
     if isinstance(value, tuple | list):
         return [to_json(one) for one in value]
     if isinstance(value, dict):
@@ -77,10 +34,62 @@ def to_json(value: Any) -> Any:
 
 def from_json(data: Any, wanted: type[T], where: str = "config.json") -> T:
     """The inverse of `to_json`.  Raises ValueError that names the field."""
-    return typing.cast(T, _read(data, wanted, where))
+    return typing.cast(T, read_value(data, wanted, where))
 
 
-def _read(data: Any, wanted: Any, where: str) -> Any:
+def experiment_text(experiment: Experiment) -> str:
+    """The content of config.json: the version of its words, and which other distributions its types come from."""
+    data = to_json(experiment)
+    foreign = {word: name for word in sorted(set(_words(data))) if (name := provider(word)) is not None}
+    head = {"version": VERSION, **({"distributions": foreign} if foreign else {})}
+    return json.dumps({**head, **data}, indent=2) + "\n"
+
+
+def read_experiment_file(path: Path) -> Experiment:
+    """The experiment in a file.  Raises ValueError that names the file, the field, and what to install."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON ({error}); restore it or train again") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: wanted an object of type 'experiment', got {str(data)[:60]}")
+    version, distributions = data.pop("version", 1), data.pop("distributions", {})
+    if not isinstance(version, int) or version > VERSION:
+        raise ValueError(
+            f"{path}: version {version!r} of the words of configurations is newer than {VERSION}, which this ddmi "
+            "knows; upgrade it"
+        )
+    if version == 1:
+        try:
+            data = upgraded(data)
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise ValueError(f"{path}: is no configuration of a run ({error!r}); restore it or train again") from error
+    for word in dict.fromkeys(_words(data)):
+        if node_type(word) is None:
+            source = distributions.get(word) if isinstance(distributions, dict) else None
+            remedy = (
+                f"install it: pip install {source}"
+                if source
+                else "install the distribution that defines it, or mend it"
+            )
+            raise ValueError(f"{path}: the type {word!r} is not known here; {remedy}")
+    return from_json(data, Experiment, str(path))
+
+
+def _words(data: Any) -> Iterator[str]:
+    """Of all types in it."""
+    if isinstance(data, dict):
+        if isinstance(data.get("type"), str):
+            yield data["type"]
+        for value in data.values():
+            yield from _words(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _words(value)
+
+
+def read_value(data: Any, wanted: Any, where: str) -> Any:
+    """A value of JSON as an annotation wants it.  Raises ValueError that names the field."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if origin is typing.Union or origin is types.UnionType:
         return _read_union(data, arguments, where)
@@ -94,12 +103,14 @@ def _read(data: Any, wanted: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(data) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(data):
             raise ValueError(f"{where}: wanted {len(kinds)} values, got {data!r}")
-        return tuple(_read(one, kind, f"{where}[{i}]") for i, (one, kind) in enumerate(zip(data, kinds, strict=True)))
+        return tuple(
+            read_value(one, kind, f"{where}[{i}]") for i, (one, kind) in enumerate(zip(data, kinds, strict=True))
+        )
     if origin is dict:
         if not isinstance(data, dict):
             raise ValueError(f"{where}: wanted an object, got {data!r}")
         return data
-    if dataclasses.is_dataclass(wanted):
+    if is_settings(wanted):
         return _read_node(data, wanted, where)
     if wanted is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
@@ -107,53 +118,54 @@ def _read(data: Any, wanted: Any, where: str) -> Any:
         if not isinstance(data, wanted) or (isinstance(data, bool) and wanted is not bool):
             raise ValueError(f"{where}: wanted {wanted.__name__}, got {data!r}")
         return data
+    if data is None:
+        raise ValueError(f"{where}: wanted {getattr(wanted, '__name__', wanted)}, got null")
     return wanted(data)
+
+
+def is_settings(wanted: Any) -> bool:
+    """Whether an annotation is a type of settings, or what several of them have in common."""
+    return isinstance(wanted, type) and (dataclasses.is_dataclass(wanted) or inspect.isabstract(wanted))
 
 
 def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
     if data is None and type(None) in arguments:
         return None
-    choices = [a for a in arguments if a is not type(None)]
-    if isinstance(data, dict):
-        node: Any = NODES.get(str(data.get("type")))
-        if any(_extends(node, choice) for choice in choices):
-            return _read_node(data, node, where)
+    wanted = [a for a in arguments if a is not type(None)]
     errors = []
-    for choice in choices:
+    for one in wanted:
         try:
-            return _read(data, choice, where)
+            return read_value(data, one, where)
         except (ValueError, TypeError) as error:
             errors.append(str(error))
     raise ValueError("; or ".join(errors))
 
 
-def _read_node(data: Any, wanted: Any, where: str) -> Any:
+def _read_node(data: Any, wanted: type, where: str) -> Any:
     if not isinstance(data, dict):
-        raise ValueError(f"{where}: wanted an object of type {_NAMES.get(wanted, wanted.__name__)!r}, got {data!r}")
-    given = data.get("type", _NAMES.get(wanted))
-    named: Any = NODES.get(str(given))
-    if not _extends(named, wanted):
-        raise ValueError(f"{where}: type {given!r} does not belong here, wanted {_NAMES[wanted]!r}")
-    hints = typing.get_type_hints(named)
-    names = {f.name for f in dataclasses.fields(named) if f.init}
-    unknown = sorted(set(data) - names - {"type"})
+        raise ValueError(f"{where}: wanted an object of type {_listed(wanted)}, got {data!r}")
+    given = data.get("type") if "type" in data or inspect.isabstract(wanted) else word_of(wanted)
+    named = node_type(str(given))
+    if named is None or not issubclass(named, wanted):
+        raise ValueError(f"{where}: type {given!r} does not belong here, wanted {_listed(wanted)}")
+    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, named)) if f.init}
+    unknown = sorted(set(data) - set(fields) - {"type"})
     if unknown:
-        raise ValueError(f"{where}: unknown field {unknown[0]!r} of {given!r}; it has {', '.join(sorted(names))}")
-    required = {
+        raise ValueError(f"{where}: unknown field {unknown[0]!r} of {given!r}; it has {', '.join(sorted(fields))}")
+    hints = typing.get_type_hints(named)
+    values = {name: read_value(data[name], hints[name], f"{where}: {name}") for name in fields if name in data}
+    missing = sorted(
         f.name
-        for f in dataclasses.fields(named)
-        if f.init and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    missing = sorted(required - set(data))
+        for f in fields.values()
+        if f.name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
     if missing:
         raise ValueError(f"{where}: field {missing[0]!r} of {given!r} is missing")
-    values = {name: _read(data[name], hints[name], f"{where}: {name}") for name in names & set(data)}
     try:
         return named(**values)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _extends(node: Any, wanted: Any) -> bool:
-    """Whether a node may stand where `wanted` is asked for: it is that type, or a special case of it."""
-    return isinstance(node, type) and isinstance(wanted, type) and issubclass(node, wanted)
+def _listed(wanted: type) -> str:
+    return " or ".join(repr(word) for word in choices(wanted).values()) or repr(wanted.__name__)

@@ -15,6 +15,7 @@ from ddmi_diffusion import (
     NoiseConfig,
     PlaneUNet,
     StepRandom,
+    UNetConfig,
 )
 
 SHAPES = ((3, 4, 4), (3, 2, 4))
@@ -77,7 +78,9 @@ def test_values_beyond_half_precision_stay_finite(tmp_path: Path) -> None:
 def test_objective_samples_latents_afresh_each_step() -> None:
     means, stds = moments(4)[0]
     space = LatentSpace.identity(SHAPES, "row")
-    denoiser = PlaneUNet(SHAPES, "row", width=16, multipliers=(1,), blocks=1, attention_factors=(1,), head_channels=8)
+    denoiser = PlaneUNet(
+        SHAPES, "row", UNetConfig(width=16, multipliers=(1,), blocks=1, attention_factors=(1,), head_channels=8)
+    )
     objective = DiffusionObjective(LatentDiffusion(denoiser, NoiseConfig(), space.shape), space)
     seen = []
     space_pack = LatentSpace.pack

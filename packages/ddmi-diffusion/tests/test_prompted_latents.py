@@ -20,6 +20,7 @@ from ddmi_diffusion import (
     PlaneUNet,
     PromptedLatents,
     StepRandom,
+    UNetConfig,
     encode_prompts,
 )
 
@@ -93,7 +94,7 @@ def test_a_trained_conditioner_learns_what_the_words_mean(cache: LatentCache) ->
     data = PromptedLatents(cache, CAPTIONS, words, frozen=False)
     space = LatentSpace.fit(cache.moments())
     settings = dict(width=16, multipliers=(1,), blocks=1, attention_factors=(1,), head_channels=8, groups=4)
-    denoiser = PlaneUNet(space.plane_shapes, condition=8, **settings)  # type: ignore[arg-type]
+    denoiser = PlaneUNet(space.plane_shapes, config=UNetConfig(**settings), condition=8)  # type: ignore[arg-type]
     diffusion = LatentDiffusion(denoiser, NoiseConfig(prediction="v"), space.shape)
     objective = DiffusionObjective(diffusion, space, conditioner=words, dropout=0.2)
     optimizer = torch.optim.Adam(objective.parameters(), lr=3e-3)
@@ -109,10 +110,10 @@ def test_a_trained_conditioner_learns_what_the_words_mean(cache: LatentCache) ->
     with torch.no_grad():
         cond, null = encode_prompts(words, prompts, "cpu"), encode_prompts(words, [""], "cpu")
     for weight in (1.0, 2.0):
-        made = diffusion.sample(16, steps=20, cond=cond, guidance=Guidance(weight=weight, null=null))
+        made = diffusion.sample(16, num_steps=20, cond=cond, guidance=Guidance(scale=weight, null=null))
         signs = made.mean((1, 2, 3)).sign().tolist()
         assert signs == [-1.0] * 8 + [1.0] * 8
-    unguided = diffusion.sample(16, steps=20, cond=null).mean((1, 2, 3)).sign()
+    unguided = diffusion.sample(16, num_steps=20, cond=null).mean((1, 2, 3)).sign()
     assert 0 < (unguided > 0).sum() < 16
 
 

@@ -49,10 +49,3 @@ def test_tensorboard_is_written_where_it_is_installed(tmp_path: Path) -> None:
     log.write(0, {"loss": 1.0})
     log.close()
     assert list((tmp_path / "tensorboard").iterdir())
-
-
-def test_notes_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = RunLog(tmp_path, tensorboard=False)
-    log.note("resumed")
-    log.close()
-    assert capsys.readouterr().err.strip() == "resumed"

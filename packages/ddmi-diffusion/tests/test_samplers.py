@@ -41,7 +41,7 @@ def gaussian_diffusion(prediction: Any) -> LatentDiffusion:
 @pytest.mark.parametrize(("prediction", "sampler"), PAIRS)
 def test_sampler_reaches_the_analytic_gaussian(prediction: str, sampler: str) -> None:
     steps = 200 if sampler in ("ddpm", "ddim") else 50  # first-order: their error falls with the step
-    samples = gaussian_diffusion(prediction).sample(2000, seed=1, steps=steps, sampler=sampler)
+    samples = gaussian_diffusion(prediction).sample(2000, seed=1, num_steps=steps, sampler=sampler)
     assert samples.mean().item() == pytest.approx(MEAN, abs=0.03)
     assert samples.std().item() == pytest.approx(STD, rel=0.08)
 
@@ -49,11 +49,11 @@ def test_sampler_reaches_the_analytic_gaussian(prediction: str, sampler: str) ->
 @pytest.mark.parametrize(("prediction", "sampler"), PAIRS)
 def test_sample_i_is_a_function_of_seed_and_i(prediction: str, sampler: str) -> None:
     diffusion = gaussian_diffusion(prediction)
-    batch = diffusion.sample(5, seed=3, steps=6, sampler=sampler)
-    late = diffusion.sample(2, seed=3, start=3, steps=6, sampler=sampler)
+    batch = diffusion.sample(5, seed=3, num_steps=6, sampler=sampler)
+    late = diffusion.sample(2, seed=3, start=3, num_steps=6, sampler=sampler)
     torch.testing.assert_close(batch[3:], late, rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(batch[:2], diffusion.sample(2, seed=4, steps=6, sampler=sampler))
-    assert diffusion.sample(0, steps=6, sampler=sampler).shape == (0, 2)
+    assert not torch.allclose(batch[:2], diffusion.sample(2, seed=4, num_steps=6, sampler=sampler))
+    assert diffusion.sample(0, num_steps=6, sampler=sampler).shape == (0, 2)
 
 
 def test_ddim_is_the_written_recursion() -> None:
@@ -67,7 +67,7 @@ def test_ddim_is_the_written_recursion() -> None:
         eps = diffusion.predict(wanted, torch.full((3,), float(t)))
         x0 = (wanted - (1 - abar[t]).sqrt() * eps) / abar[t].sqrt()
         wanted = x0 if previous is None else abar[previous].sqrt() * x0 + (1 - abar[previous]).sqrt() * eps
-    torch.testing.assert_close(diffusion.sample(3, steps=5, initial=z), wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(diffusion.sample(3, num_steps=5, initial=z), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_guidance_moves_between_the_branches_in_one_batch() -> None:
@@ -78,12 +78,12 @@ def test_guidance_moves_between_the_branches_in_one_batch() -> None:
     by_hand = diffusion.predict(z, t, null.expand(3)) + 2.5 * (
         diffusion.predict(z, t, cond.expand(3)) - diffusion.predict(z, t, null.expand(3))
     )
-    guided = diffusion._guided(z, 500.0, cond.expand(3), Guidance(weight=2.5, null=null))
+    guided = diffusion._guided(z, 500.0, cond.expand(3), Guidance(scale=2.5, null=null))
     torch.testing.assert_close(guided, by_hand, rtol=1e-5, atol=1e-5)
-    outside = diffusion._guided(z, 500.0, cond.expand(3), Guidance(weight=2.5, null=null, start=0.6))
+    outside = diffusion._guided(z, 500.0, cond.expand(3), Guidance(scale=2.5, null=null, start=0.6))
     torch.testing.assert_close(outside, diffusion.predict(z, t, cond.expand(3)))
     means = [
-        diffusion.sample(500, steps=30, cond=cond, guidance=Guidance(weight=w, null=null)).mean().item()
+        diffusion.sample(500, num_steps=30, cond=cond, guidance=Guidance(scale=w, null=null)).mean().item()
         for w in (0.0, 1.0, 2.0)
     ]
     assert means[0] == pytest.approx(0.0, abs=0.1)
@@ -98,23 +98,24 @@ def test_autoguidance_moves_away_from_the_guide() -> None:
     guide.predict = lambda z, t, cond=None: learned(z, t, one.expand(len(z)))  # type: ignore[method-assign]
     z, t = torch.randn(3, 2), torch.full((3,), 500.0)
     good, bad = diffusion.predict(z, t), guide.predict(z, t)
-    guided = diffusion._guided(z, 500.0, None, Guidance(weight=2.5, guide=guide))
+    guided = diffusion._guided(z, 500.0, None, Guidance(scale=2.5, guide=guide))
     torch.testing.assert_close(guided, bad + 2.5 * (good - bad))
     assert not torch.allclose(guided, good, atol=0.01)
-    outside = diffusion._guided(z, 500.0, None, Guidance(weight=2.5, guide=guide, stop=0.5))
+    outside = diffusion._guided(z, 500.0, None, Guidance(scale=2.5, guide=guide, stop=0.5))
     torch.testing.assert_close(outside, good)
     means = [
-        diffusion.sample(500, steps=30, guidance=Guidance(weight=w, guide=guide)).mean().item() for w in (0.0, 1.0, 2.0)
+        diffusion.sample(500, num_steps=30, guidance=Guidance(scale=w, guide=guide)).mean().item()
+        for w in (0.0, 1.0, 2.0)
     ]
     assert means == pytest.approx([1.0, MEAN, 2 * MEAN - 1], abs=0.1)
     with pytest.raises(ValueError, match="not both"):
-        Guidance(weight=2.0, null=one, guide=guide)
+        Guidance(scale=2.0, null=one, guide=guide)
     for weight in (float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="the weight is a number, got"):
-            Guidance(weight=weight, guide=guide)
+        with pytest.raises(ValueError, match="the scale is a number, got"):
+            Guidance(scale=weight, guide=guide)
     for start, stop in ((1.0, 0.0), (0.5, 0.5), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)):
         with pytest.raises(ValueError, match="0 <= start < stop <= 1"):
-            Guidance(weight=2.0, guide=guide, start=start, stop=stop)
+            Guidance(scale=2.0, guide=guide, start=start, stop=stop)
 
 
 def test_unfit_samplers_are_refused_with_the_remedy() -> None:
@@ -131,4 +132,4 @@ def test_unfit_samplers_are_refused_with_the_remedy() -> None:
     ours = diffusers.DDIMScheduler(
         clip_sample=False, prediction_type="v_prediction", trained_betas=diffusion.noise.betas.numpy()
     )
-    assert diffusion.sample(1, sampler=ours, steps=3).isfinite().all()
+    assert diffusion.sample(1, sampler=ours, num_steps=3).isfinite().all()

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import importlib.util
 import json
+import logging
 import os
 import signal
 import sys
@@ -145,10 +146,11 @@ def test_starting_over_a_run_is_refused(whole: Path) -> None:
 
 
 def test_resuming_nothing_starts_at_the_beginning(
-    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, whole: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "ddmi")
     tiny.trainer(tmp_path).fit(resume=True)
-    assert "no checkpoint yet: starting at step 0" in capsys.readouterr().err
+    assert "no checkpoint yet: starting at step 0" in caplog.text
     assert_same_bits(tmp_path, whole)
 
 
@@ -159,12 +161,13 @@ def stop_at(run: Path, step: int, **changes: Any) -> None:
             tiny.trainer(run, **changes).fit()
 
 
-def test_a_truncated_checkpoint_is_passed_over(tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_truncated_checkpoint_is_passed_over(tmp_path: Path, whole: Path, caplog: pytest.LogCaptureFixture) -> None:
     stop_at(tmp_path, 7)
     file = tmp_path / "checkpoints" / "step-00000008" / "optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-9])
+    caplog.set_level(logging.INFO, "ddmi")
     tiny.trainer(tmp_path).fit(resume=True)
-    assert "step-00000008 is incomplete and left out" in capsys.readouterr().err
+    assert "step-00000008 is incomplete and left out" in caplog.text
     assert_same_bits(tmp_path, whole)
 
 
@@ -192,10 +195,11 @@ def test_another_architecture_is_refused_by_the_first_tensor_that_differs(tmp_pa
         tiny.trainer(tmp_path).fit(resume=True)
 
 
-def test_changed_settings_are_allowed_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_settings_are_allowed_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     stop_at(tmp_path, 3)
+    caplog.set_level(logging.INFO, "ddmi")
     tiny.trainer(tmp_path, batch_size=4, keep=1, precision="auto").fit(resume=True)
-    told = capsys.readouterr().err
+    told = caplog.text
     assert "changed since the checkpoint" in told
     assert "batch_size 8 -> 4" in told
     assert "keep" not in told
@@ -325,10 +329,10 @@ def test_sheets_show_the_average_and_do_not_disturb_the_run(tmp_path: Path, whol
         shown.append((done, objective.state_dict()["net.0.weight"].clone()))
 
     judge = tiny.Judge()
-    model, settings = tiny.Regression(dropout=0.2, judge=judge.net), tiny.config(sheet_every=6)
+    model, settings = tiny.Regression(dropout=0.2, judge=judge.net), tiny.config(preview_every=6)
     run = Trainer(
         model, tiny.Points(), tiny.collate, settings, tmp_path,
-        discriminator=judge, on_sheet=sheet,
+        discriminator=judge, on_preview=sheet,
     )  # fmt: skip
     run.fit()
     assert [done for done, _ in shown] == [6, 12, 14]

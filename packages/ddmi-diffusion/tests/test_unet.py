@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from ddmi_diffusion import Conditioning, LatentDiffusion, NoiseConfig, PlaneUNet
+from ddmi_diffusion import Conditioning, LatentDiffusion, NoiseConfig, PlaneUNet, UNetConfig
 from ddmi_diffusion.unet import timestep_embedding
 
 SMALL: dict[str, Any] = dict(
@@ -22,7 +22,7 @@ def perturbed(model: PlaneUNet) -> PlaneUNet:
 
 
 def test_starts_at_zero_and_keeps_the_shape_for_odd_sides() -> None:
-    model = PlaneUNet(SHAPES, "row", **SMALL)
+    model = PlaneUNet(SHAPES, "row", UNetConfig(**SMALL))
     z = torch.randn(2, 4, 48 + 30 + 40)
     out = model(z, torch.tensor([0.0, 999.0]))
     assert out.shape == z.shape
@@ -30,7 +30,7 @@ def test_starts_at_zero_and_keeps_the_shape_for_odd_sides() -> None:
 
 
 def test_every_plane_sees_every_other() -> None:
-    model = perturbed(PlaneUNet(SHAPES, "row", **SMALL))
+    model = perturbed(PlaneUNet(SHAPES, "row", UNetConfig(**SMALL)))
     z = torch.randn(1, 4, 118, requires_grad=True)
     model(z, torch.tensor([5.0]))[..., :48].sum().backward()
     assert z.grad is not None
@@ -43,22 +43,22 @@ def test_positions_tell_equal_planes_apart() -> None:
     def swapped(planes: torch.Tensor) -> torch.Tensor:
         return planes.roll(48, dims=2)
 
-    blind = perturbed(PlaneUNet(shapes, "row", **SMALL))
+    blind = perturbed(PlaneUNet(shapes, "row", UNetConfig(**SMALL)))
     torch.testing.assert_close(blind(swapped(z), t), swapped(blind(z, t)))
-    placed = perturbed(PlaneUNet(shapes, "row", positions=True, **SMALL))
+    placed = perturbed(PlaneUNet(shapes, "row", UNetConfig(positions=True, **SMALL)))
     assert not torch.allclose(placed(swapped(z), t), swapped(placed(z, t)), atol=1e-3)
 
 
 def test_grid_of_equal_planes_is_a_unet_on_stacked_channels() -> None:
-    three = perturbed(PlaneUNet([(4, 8, 8)] * 3, "grid", positions=True, **SMALL))
-    one = perturbed(PlaneUNet([(12, 8, 8)], "grid", positions=True, **SMALL))
+    three = perturbed(PlaneUNet([(4, 8, 8)] * 3, "grid", UNetConfig(positions=True, **SMALL)))
+    one = perturbed(PlaneUNet([(12, 8, 8)], "grid", UNetConfig(positions=True, **SMALL)))
     one.load_state_dict(three.state_dict())
     z, t = torch.randn(2, 12, 8, 8), torch.tensor([3.0, 700.0])
     torch.testing.assert_close(three(z, t), one(z, t))
 
 
 def test_time_and_condition_matter_and_masked_tokens_do_not() -> None:
-    model = perturbed(PlaneUNet([(4, 8, 8)], condition=6, **SMALL))
+    model = perturbed(PlaneUNet([(4, 8, 8)], config=UNetConfig(**SMALL), condition=6))
     z, t = torch.randn(2, 4, 8, 8), torch.tensor([3.0, 3.0])
     tokens, mask = torch.randn(2, 3, 6), torch.tensor([[True, True, False]] * 2)
     out = model(z, t, Conditioning(tokens, mask))
@@ -88,14 +88,14 @@ def test_conditioning_errors_and_joins() -> None:
     with pytest.raises(ValueError, match="1 conditions for|2 conditions for"):
         both.expand(3)
     with pytest.raises(ValueError, match="built without one"):
-        PlaneUNet([(4, 8, 8)], **SMALL)(torch.zeros(1, 4, 8, 8), torch.zeros(1), short)
+        PlaneUNet([(4, 8, 8)], config=UNetConfig(**SMALL))(torch.zeros(1, 4, 8, 8), torch.zeros(1), short)
     with pytest.raises(ValueError, match="head_channels 7"):
-        PlaneUNet([(4, 8, 8)], **{**SMALL, "head_channels": 7})
+        PlaneUNet([(4, 8, 8)], config=UNetConfig(**{**SMALL, "head_channels": 7}))
 
 
 def test_mixed_prediction_starts_as_the_gaussian_answer() -> None:
     """At s = sigmoid(-6) the prediction is almost sigma_t z_t, exact for N(0, 1) latents."""
-    model = PlaneUNet([(4, 8, 8)], **SMALL)
+    model = PlaneUNet([(4, 8, 8)], config=UNetConfig(**SMALL))
     diffusion = LatentDiffusion(model, NoiseConfig(), (4, 8, 8), mixed=-6.0)
     z, t = torch.randn(2, 4, 8, 8), torch.tensor([100.0, 900.0])
     _, sigma = diffusion.noise.coefficients(t, z)
@@ -111,7 +111,9 @@ def test_learns_a_two_point_distribution() -> None:
     """Latents are one of two fixed patterns; after training every sample is close to one of them, and both occur."""
     torch.manual_seed(0)
     patterns = torch.randn(2, 2, 4, 4)
-    model = PlaneUNet([(2, 4, 4)], width=32, multipliers=(1, 2), blocks=1, attention_factors=(2,), groups=8)
+    model = PlaneUNet(
+        [(2, 4, 4)], config=UNetConfig(width=32, multipliers=(1, 2), blocks=1, attention_factors=(2,), groups=8)
+    )
     diffusion = LatentDiffusion(model, NoiseConfig(prediction="v"), (2, 4, 4))
     optimizer = torch.optim.Adam(diffusion.parameters(), lr=2e-3)
     generator = torch.Generator().manual_seed(0)
@@ -122,7 +124,7 @@ def test_learns_a_two_point_distribution() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    samples = diffusion.sample(32, steps=20)
+    samples = diffusion.sample(32, num_steps=20)
     distance = (samples[:, None] - patterns).square().flatten(2).mean(2)
     nearest, which = distance.min(1)
     assert nearest.median() < 0.05, nearest

@@ -15,7 +15,9 @@ from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, PlaneLayout, grid
 from ddmi_vae import (
     D2CVAE,
     PlaneDecoder,
+    PlaneDecoderConfig,
     PlaneEncoder,
+    PlaneEncoderConfig,
     Ramp,
     SpectralRegulariser,
     VAEObjective,
@@ -35,8 +37,8 @@ class Batch:
 
 def small_vae() -> D2CVAE:
     options: dict[str, Any] = dict(width=16, multipliers=(1, 2), blocks=1, groups=4)
-    encoder = PlaneEncoder(PlaneLayout.image(), 3, 8, **options)
-    decoder = PlaneDecoder(PlaneLayout.image(), 8, 8, scales=2, **options)
+    encoder = PlaneEncoder(PlaneLayout.image(), 8, PlaneEncoderConfig(in_channels=3, **options))
+    decoder = PlaneDecoder(PlaneLayout.image(), 8, PlaneDecoderConfig(channels=8, scales=2, **options))
     return D2CVAE(encoder, decoder, CoarseToFineReadOut([8, 8], 3, width=32))
 
 
@@ -82,7 +84,7 @@ def test_loss_is_nll_plus_weighted_kl_and_terms() -> None:
         return torch.tensor(0.5)
 
     objective = VAEObjective(
-        vae, predict=read, nll=laplace_nll, kl_weight=ramp, terms={"perceptual": perceptual}, adversary=adversary,
+        vae, predict=read, nll=laplace_nll, kl_weight=ramp, terms={"perceptual": perceptual}, adversarial=adversary,
         spectral_weight=lambda step: 1e-3,
     )  # fmt: skip
     out = objective(batch, step=5, rng=Draws(3))

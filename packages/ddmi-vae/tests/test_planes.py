@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ddmi_fields import CoarseToFineReadOut, PlaneLayout
-from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder, reconstruct
+from ddmi_vae import D2CVAE, PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig, reconstruct
 from ddmi_vae.blocks import Downsample, PlaneAttention, PlaneMixing, TokenAttention, Upsample, on_each
 
 SMALL: dict[str, Any] = dict(width=8, multipliers=(1, 2, 2), blocks=1, groups=4)
@@ -14,11 +14,13 @@ SMALL: dict[str, Any] = dict(width=8, multipliers=(1, 2, 2), blocks=1, groups=4)
 
 def test_sides_are_halved_along_scaled_axes_only() -> None:
     layout = PlaneLayout.video()
-    encoder = PlaneEncoder(layout, 3, 4, mixing="tokens", scaled_axes="xy", **SMALL)
+    encoder = PlaneEncoder(layout, 4, PlaneEncoderConfig(in_channels=3, mixing="tokens", scaled_axes="xy", **SMALL))
     planes = tuple(torch.randn(2, 3, *s) for s in layout.plane_sizes({"x": 16, "y": 8, "t": 5}))
     moments = encoder(planes)
     assert [tuple(m.shape) for m in moments] == [(2, 8, 2, 4), (2, 8, 5, 2), (2, 8, 5, 4)]
-    decoder = PlaneDecoder(layout, 4, 6, scales=2, mixing="tokens", scaled_axes="xy", **SMALL)
+    decoder = PlaneDecoder(
+        layout, 4, PlaneDecoderConfig(channels=6, scales=2, mixing="tokens", scaled_axes="xy", **SMALL)
+    )
     basis = decoder(tuple(m.chunk(2, 1)[0] for m in moments))
     assert [[tuple(p.shape[1:]) for p in scale] for scale in basis.fields] == [
         [(6, 4, 8), (6, 5, 4), (6, 5, 8)],
@@ -28,7 +30,7 @@ def test_sides_are_halved_along_scaled_axes_only() -> None:
 
 @pytest.mark.parametrize("scales", [1, 2, 3])
 def test_basis_fields_are_the_finest_levels(scales: int) -> None:
-    decoder = PlaneDecoder(PlaneLayout.image(), 4, 6, scales=scales, **SMALL)
+    decoder = PlaneDecoder(PlaneLayout.image(), 4, PlaneDecoderConfig(channels=6, scales=scales, **SMALL))
     sizes = [scale[0].shape[-1] for scale in decoder((torch.randn(1, 4, 2, 2),)).fields]
     assert sizes == [2, 4, 8][-scales:]
 
@@ -49,13 +51,13 @@ def test_planes_alike_go_through_a_layer_together_and_keep_their_places() -> Non
 
 
 def test_patch_reduces_in_one_step_and_odd_sizes_round_down() -> None:
-    encoder = PlaneEncoder(PlaneLayout.image(), 3, 4, patch=2, **SMALL)
+    encoder = PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, patch=2, **SMALL))
     assert encoder(torch.randn(1, 3, 32, 24))[0].shape == (1, 8, 4, 3)
     assert encoder(torch.randn(1, 3, 27, 19))[0].shape == (1, 8, 3, 2)
 
 
 def test_items_of_a_batch_do_not_see_each_other() -> None:
-    encoder = PlaneEncoder(PlaneLayout.triplane(), 3, 4, mixing="channels", **SMALL)
+    encoder = PlaneEncoder(PlaneLayout.triplane(), 4, PlaneEncoderConfig(in_channels=3, mixing="channels", **SMALL))
     planes = tuple(torch.randn(2, 3, 8, 8) for _ in range(3))
     both = encoder(planes)
     alone = encoder(tuple(plane[1:] for plane in planes))
@@ -65,7 +67,7 @@ def test_items_of_a_batch_do_not_see_each_other() -> None:
 
 @pytest.mark.parametrize(("mixing", "sees"), [("none", False), ("channels", True), ("tokens", True)])
 def test_mixing_lets_planes_see_each_other(mixing: Any, sees: bool) -> None:
-    encoder = PlaneEncoder(PlaneLayout.triplane(), 3, 4, mixing=mixing, **SMALL)
+    encoder = PlaneEncoder(PlaneLayout.triplane(), 4, PlaneEncoderConfig(in_channels=3, mixing=mixing, **SMALL))
     planes = [torch.randn(1, 3, 8, 8) for _ in range(3)]
     before = encoder(tuple(planes))[0]
     planes[2] = planes[2] + 1
@@ -87,25 +89,25 @@ def test_attention_is_the_written_formula() -> None:
 
 
 def test_wrong_inputs_name_the_plane_and_the_remedy() -> None:
-    encoder = PlaneEncoder(PlaneLayout.image(), 3, 4, **SMALL)
+    encoder = PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, **SMALL))
     with pytest.raises(ValueError, match=r"wanted 1 planes \('xy',\) of \(batch, 3, rows, columns\)"):
         encoder((torch.zeros(1, 1, 8, 8),))
     with pytest.raises(ValueError, match=r"plane 'xy' is \(2, 8\) cells, too small[^(]*[(]at least 4"):
         encoder((torch.zeros(1, 3, 2, 8),))
     with pytest.raises(ValueError, match="PlaneDecoder: wanted 1 planes"):
-        PlaneDecoder(PlaneLayout.image(), 4, 6, **SMALL)((torch.zeros(1, 5, 2, 2),))
+        PlaneDecoder(PlaneLayout.image(), 4, PlaneDecoderConfig(channels=6, **SMALL))((torch.zeros(1, 5, 2, 2),))
     with pytest.raises(ValueError, match="scales must be 1 to 3"):
-        PlaneDecoder(PlaneLayout.image(), 4, 6, scales=4, **SMALL)
+        PlaneDecoder(PlaneLayout.image(), 4, PlaneDecoderConfig(channels=6, scales=4, **SMALL))
     with pytest.raises(ValueError, match="not all axes"):
-        PlaneEncoder(PlaneLayout.image(), 3, 4, scaled_axes="xt", **SMALL)
+        PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, scaled_axes="xt", **SMALL))
     with pytest.raises(ValueError, match="use 'tokens'"):
         PlaneMixing("channels", 2, 4, groups=2)([torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 3)])
 
 
 def test_state_dict_round_trip_gives_the_same_function() -> None:
     def make() -> D2CVAE:
-        encoder = PlaneEncoder(PlaneLayout.image(), 3, 4, **SMALL)
-        decoder = PlaneDecoder(PlaneLayout.image(), 4, 6, **SMALL)
+        encoder = PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, **SMALL))
+        decoder = PlaneDecoder(PlaneLayout.image(), 4, PlaneDecoderConfig(channels=6, **SMALL))
         return D2CVAE(encoder, decoder, CoarseToFineReadOut([6] * 3, 3, width=16, native=8))
 
     first, second = make(), make()
@@ -132,4 +134,6 @@ def test_sampling_shortcuts_undo_each_other(scaled: tuple[bool, bool]) -> None:
 def test_shortcuts_at_odd_sides_and_bad_widths() -> None:
     assert Downsample(8, shortcut=True)(torch.randn(1, 8, 7, 5), (True, True)).shape == (1, 8, 3, 2)
     with pytest.raises(ValueError, match="use multiples of 4"):
-        PlaneEncoder(PlaneLayout.image(), 3, 4, width=6, multipliers=(1, 2), shortcuts=True)
+        PlaneEncoder(
+            PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, width=6, multipliers=(1, 2), shortcuts=True)
+        )

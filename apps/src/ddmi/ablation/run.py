@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ddmi.ablation.pictures import draw_pictures
+import torch
+
+from ddmi.ablation.comparison_sheets import draw_pictures
 from ddmi.ablation.table import ablation_table
 from ddmi.ablation.variants import VARIANTS, decoding_parameters, make_variant
-from ddmi.evaluation import checkpoint_sha256, evaluate_run, read_evaluations
-from ddmi.experiment import Experiment
+from ddmi.evaluation.run import checkpoint_sha256, evaluate_run, read_evaluations
+from ddmi.experiment.config import Experiment
 from ddmi.pipeline import DDMI
-from ddmi.protocols import OFFLINE, find_protocol
-from ddmi.stages import start_run
+from ddmi.training.run import start_run
 from ddmi_diffusion import atomic_write_text
+from ddmi_modalities.spec import OFFLINE
 
-Say = Callable[[str], None]
+logger = logging.getLogger("ddmi")
+
 TABLE, FIGURES = "ablation.md", "ablation.json"
 
 
@@ -50,31 +53,22 @@ class Ablation:
         )
 
 
-def ablate(ablation: Ablation, out: Path, say: Say = print) -> list[Path]:
+def ablate(ablation: Ablation, out: Path, device: torch.device | str = "cpu") -> list[Path]:
     """Trains what is not trained yet, measures what is not measured yet, and writes table, figures and pictures.
 
     OUT/VARIANT/SEED is a usual run.  Processes may share OUT as long as each has seeds, or variants, of its own.
-    Stopped, it goes on where it was.
+    Stopped, it goes on where it was.  `device` is that of measuring.
     """
     planned = {
         (name, seed): ablation.planned(name, seed) for seed in ablation.seeds for name in ablation.variants
     }  # everything is made, and so checked, before anything is trained
     for (name, seed), experiment in planned.items():
         directory = out / name / str(seed)
-        say(f"{name}, seed {seed}: {VARIANTS[name].summary}")
-        start_run(experiment, directory, fresh=False, say=say).train(("vae", "diffusion"), resume=True)
+        logger.info("%s, seed %d: %s", name, seed, VARIANTS[name].summary)
+        start_run(experiment, directory, fresh=False).train(("vae", "diffusion"), resume=True)
         if not _measured(directory, ablation.evaluation):
-            modality: Any = experiment.modality
             # seeds of samples are alike, so that runs differ by their training only
-            evaluate_run(
-                DDMI.from_pretrained(directory),
-                modality,
-                directory,
-                OFFLINE,
-                find_protocol(modality, OFFLINE),
-                ablation.evaluation,
-                note=say,
-            )
+            evaluate_run(DDMI.from_pretrained(directory, device=device), directory, OFFLINE, ablation.evaluation)
     figures = {
         name: {
             "summary": VARIANTS[name].summary,

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ddmi.table import metric_order
+from ddmi.evaluation.table import metric_order
 
 
 def ablation_table(figures: Mapping[str, Any]) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import torch
 
-from ddmi.ablation.pixels import PixelVAEConfig
-from ddmi.ablation.weights import WeightVAEConfig
-from ddmi.experiment import Experiment, VAEConfig
-from ddmi.networks import ReadOutConfig
-from ddmi_fields import PlaneLayout
+from ddmi.experiment.alternatives.generated_weights import WeightVAEConfig
+from ddmi.experiment.alternatives.pixels import PixelVAEConfig
+from ddmi.experiment.config import AutoencoderConfig, Experiment, VAEConfig
+from ddmi_fields import CoarseToFineReadOutConfig, ConcatReadOutConfig, PlaneLayout
 from ddmi_modalities.image import ImageModality
 
 
@@ -29,51 +26,49 @@ class Variant:
     """The free width is a multiple of this; None: nothing is free."""
 
 
-def _shared(experiment: Experiment) -> dict[str, Any]:
-    """What any autoencoder takes over from the recipe's: encoder, latent and the weights of its objective."""
-    own = ("decoder", "read_out")
-    return {f.name: getattr(experiment.vae, f.name) for f in dataclasses.fields(VAEConfig) if f.name not in own}
-
-
-def _read_out(experiment: Experiment) -> ReadOutConfig:
+def _vae(experiment: Experiment) -> tuple[VAEConfig, CoarseToFineReadOutConfig]:
+    """The recipe's autoencoder and its read-out.  ValueError where these are not the method's."""
     vae = experiment.vae
-    if type(vae) is not VAEConfig or not isinstance(vae.read_out, ReadOutConfig):
+    if not isinstance(vae, VAEConfig) or not isinstance(vae.read_out, CoarseToFineReadOutConfig):
         raise ValueError(f"ablate: recipe {experiment.recipe!r} has a read-out of its own; choose one of images")
-    return vae.read_out
+    return vae, vae.read_out
 
 
 def _one_scale(experiment: Experiment, width: int) -> Experiment:
-    decoder, read_out = replace(experiment.vae.decoder, scales=1), replace(_read_out(experiment), width=width)
-    return replace(experiment, vae=replace(experiment.vae, decoder=decoder, read_out=read_out))
+    vae, read_out = _vae(experiment)
+    return replace(
+        experiment,
+        vae=replace(vae, decoder=replace(vae.decoder, scales=1), read_out=replace(read_out, width=width)),
+    )
 
 
 def _all_at_the_input(experiment: Experiment, width: int) -> Experiment:
-    read_out = replace(_read_out(experiment), kind="concat", width=width)
-    return replace(experiment, vae=replace(experiment.vae, read_out=read_out))
+    vae, it = _vae(experiment)
+    read_out = ConcatReadOutConfig(
+        out_channels=it.out_channels, width=width, coordinates=it.coordinates, native=it.native, layers=it.layers
+    )
+    return replace(experiment, vae=replace(vae, read_out=read_out))
 
 
 def _weights(experiment: Experiment, width: int) -> Experiment:
-    read_out = _read_out(experiment)
-    vae = WeightVAEConfig(
-        **_shared(experiment), decoder_width=width, out_channels=read_out.out_channels, native=read_out.native
-    )
-    return replace(experiment, vae=vae)
+    vae, read_out = _vae(experiment)
+    weights = WeightVAEConfig(
+        encoder=vae.encoder, latent_channels=vae.latent_channels, decoder_width=width,
+        out_channels=read_out.out_channels, native=read_out.native,
+    )  # fmt: skip
+    return replace(experiment, vae=weights)
 
 
 def _pixels(experiment: Experiment, width: int) -> Experiment:
-    modality = experiment.modality
+    modality, (vae, read_out) = experiment.modality, _vae(experiment)
     if not isinstance(modality, ImageModality):
         raise ValueError(f"ablate: pixels are of images, recipe {experiment.recipe!r} is none")
-    decoder = replace(experiment.vae.decoder, width=width)
-    return replace(
-        experiment,
-        vae=PixelVAEConfig(
-            **_shared(experiment), decoder=decoder, out_channels=_read_out(experiment).out_channels
-        ),
-        modality=replace(
-            modality, target_sizes=(modality.size,), target_weights=(1.0,), points=0, crop=modality.size
-        ),
+    pixels = PixelVAEConfig(
+        encoder=vae.encoder, latent_channels=vae.latent_channels, decoder=replace(vae.decoder, width=width),
+        out_channels=read_out.out_channels,
     )  # fmt: skip
+    whole = replace(modality, target_sizes=(modality.size,), target_weights=(1.0,), num_queries=0, crop=modality.size)
+    return replace(experiment, vae=pixels, modality=whole)
 
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
@@ -89,7 +84,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
 )
 
 
-def decoding_parameters(vae: VAEConfig, layout: PlaneLayout) -> int:
+def decoding_parameters(vae: AutoencoderConfig, layout: PlaneLayout) -> int:
     """Numbers that an autoencoder learns, without its encoder's."""
     with torch.device("meta"):
         model = vae.build(layout)
@@ -104,7 +99,7 @@ def make_variant(name: str, experiment: Experiment) -> Experiment:
     if name not in VARIANTS:
         raise ValueError(f"there is no variant {name!r}; choose among {', '.join(VARIANTS)}")
     variant, layout = VARIANTS[name], experiment.modality.layout
-    _read_out(experiment)
+    _vae(experiment)
     if variant.step is None:
         return variant.make(experiment, 0)
     target = decoding_parameters(experiment.vae, layout)

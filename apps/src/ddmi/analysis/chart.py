@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ddmi_modalities.sheet import INK, PAPER
+from ddmi_modalities.files.sheets import INK, PAPER
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 """Okabe and Ito's, which the colour-blind can tell apart."""

@@ -33,18 +33,16 @@ def interpolated(model: DDMI, first: int, second: int, *, seed: int, parts: int)
 
     A sampler without noise of its own is taken where the recipe's has some: otherwise neighbours would not be alike.
     """
-    if model.space is None or model.diffusion is None:
+    if model.latent_space is None or model.diffusion is None:
         raise ValueError("interpolation: this model has no second stage; train it with `--stage diffusion --resume`")
     config = model.experiment.diffusion
-    device = next(model.parameters()).device
-    ends = seeded_normal(seed, [first, second], *model.space.shape)
-    null = None if model.conditioner is None else encode_prompts(model.conditioner, [""], device)
+    ends = seeded_normal(seed, [first, second], *model.latent_space.shape)
     latents = model.diffusion.sample(
         parts,
         seed=seed,
-        steps=config.sampling_steps,
+        num_steps=config.num_steps,
         sampler="ddim" if config.sampler == "ddpm" else config.sampler,
-        cond=null,
+        cond=None if model.conditioner is None else encode_prompts(model.conditioner, [""], model.device),
         initial=slerp(ends[0], ends[1], parts),
     )
-    return model.vae.function(model.space.unpack(latents))
+    return model.decode(latents)

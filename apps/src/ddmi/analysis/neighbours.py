@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,10 +12,14 @@ from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor
 
-from ddmi.analysis.tiles import captioned, picture_of, pictures_of
-from ddmi_modalities.image.features import FeatureNetwork, extract
-from ddmi_modalities.image.set_distances import spread
-from ddmi_modalities.pixels import to_tensor
+from ddmi.analysis.pictures import picture_of, pictures_of
+from ddmi_fields import ImplicitFunction
+from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.files.pixels import to_tensor
+from ddmi_modalities.metrics.features import FeatureNetwork, extract
+from ddmi_modalities.modality import Modality
+
+logger = logging.getLogger("ddmi")
 
 
 def nearest(
@@ -36,36 +42,41 @@ def features_of(pictures: Iterable[Image.Image], network: FeatureNetwork) -> Flo
     return torch.stack([extract(network, squares(picture)).mean(0) for picture in pictures])
 
 
-def neighbour_rows(
-    modality: Any,
-    functions: Any,
-    view: Any,
+@dataclass(frozen=True)
+class Neighbours:
+    """A function's picture, and the nearest training items' with their cosine distances."""
+
+    picture: Image.Image
+    nearest: list[Image.Image]
+    distances: list[float]
+
+
+def nearest_neighbours(
+    modality: Modality,
+    functions: ImplicitFunction,
+    options: Any,
     network: FeatureNetwork,
     *,
     training: int,
     count: int = 4,
-    note: Callable[[str], None] = lambda _: None,
-) -> list[tuple[str, list[Image.Image]]]:
-    """A row a function: its picture, then the nearest of `training` training items with their cosine distances.
+) -> list[Neighbours]:
+    """Of every function the nearest of `training` training items.
 
     What is compared are features of the pictures that the modality draws of functions and of data, so shapes and scenes
-    are compared by their looks from the view's cameras.
+    are compared by their looks from the cameras of the options.
     """
     data = modality.dataset("train")
-    chosen = spread(len(data), training)
-    note(f"features of {len(chosen)} of {len(data)} training items ({network.name})")
+    chosen = evenly_spaced(len(data), training)
+    logger.info("features of %d of %d training items (%s)", len(chosen), len(data), network.name)
 
     def truth(indices: Sequence[int]) -> Iterator[Image.Image]:
-        return (picture_of(modality.truth([data[index]], view)) for index in indices)
+        return (picture_of(modality.truth([data[index]], options)) for index in indices)
 
     known = features_of(truth(chosen), network)
-    pictures = pictures_of(modality, functions, view)
+    pictures = pictures_of(modality, functions, options)
     seen = features_of(pictures, network)
     distances, positions = nearest(seen, known, min(count, len(chosen)))
     return [
-        (f"sample {number}", [captioned(picture, ""), *map(captioned, truth([chosen[at] for at in found]), captions)])
-        for number, (picture, row, found) in enumerate(
-            zip(pictures, distances.tolist(), positions.tolist(), strict=True)
-        )
-        for captions in [[f"{distance:.3f}" for distance in row]]
+        Neighbours(picture, list(truth([chosen[at] for at in found])), row)
+        for picture, row, found in zip(pictures, distances.tolist(), positions.tolist(), strict=True)
     ]

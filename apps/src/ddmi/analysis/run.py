@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,19 @@ from PIL import Image
 
 from ddmi.analysis.chart import Line, log_charts
 from ddmi.analysis.interpolation import interpolated
-from ddmi.analysis.neighbours import neighbour_rows
+from ddmi.analysis.neighbours import Neighbours, nearest_neighbours
+from ddmi.analysis.pictures import fitting, pictures_of
 from ddmi.analysis.scales import without_scale
 from ddmi.analysis.spectra import Spectrum, basis_spectra, write_csv
-from ddmi.analysis.tiles import fitting, labelled_table, pictures_of
 from ddmi.pipeline import DDMI
-from ddmi_modalities.image.features import EfficientNetLite0Features
-from ddmi_modalities.image.set_distances import spread
+from ddmi_fields import ImplicitFunction
+from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.files.album import Album
+from ddmi_modalities.files.sheets import picture_table
+from ddmi_modalities.metrics.features import EfficientNetLite0Features
+from ddmi_modalities.modality import Modality
+
+logger = logging.getLogger("ddmi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,60 +51,43 @@ class Analysis:
 
 
 def analyze_run(
-    model: DDMI,
-    modality: Any,
-    directory: Path,
-    settings: Analysis,
-    *,
-    view: Any = None,
-    seed: int = 0,
-    note: Callable[[str], None] = lambda _: None,
+    model: DDMI, modality: Modality, directory: Path, settings: Analysis, *, options: Any = None, seed: int = 0
 ) -> list[Path]:
     """Writes spectra.png and .csv and scales.png; with stage 2 also interpolations.png and neighbours.png.
 
     Args:
         modality: the model's, or the same with data elsewhere.
         directory: made where it is missing.
-        view: of the modality, for all pictures; default its own.
+        options: of rendering, for all pictures; default the modality's.
         seed: of the samples.
-        note: says what is being done.
 
     Returns:
         The paths of what was written.
     """
-    view = modality.View() if view is None else view
-    directory.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-
-    def save(name: str, picture: Image.Image) -> None:
-        picture.save(directory / name)
-        written.append(directory / name)
-
+    options = modality.RenderOptions() if options is None else options
+    album = Album(directory)
     held_out = modality.dataset("test")
-    items = [held_out[i] for i in spread(len(held_out), settings.items)]
-    note(f"spectra of the basis fields of {len(items)} held-out items")
+    items = [held_out[i] for i in evenly_spaced(len(held_out), settings.items)]
+    logger.info("spectra of the basis fields of %d held-out items", len(items))
     spectra = basis_spectra(model.reconstruct(modality.inputs(items)).basis)
-    write_csv(spectra, directory / "spectra.csv")
-    written.append(directory / "spectra.csv")
-    save("spectra.png", draw_spectra(spectra))
+    album.add("spectra.csv", lambda path: write_csv(spectra, path))
+    album.picture("spectra.png", draw_spectra(spectra))
     for one in spectra:
         rows, columns = one.size
-        note(f"  scale {one.scale}, plane {one.plane} ({rows} x {columns}): half below {one.median:.1f} cycles a side")
-
+        logger.info(
+            "  scale %d, plane %s (%d x %d): half below %.1f cycles a side",
+            one.scale, one.plane, rows, columns, one.median,
+        )  # fmt: skip
     items = items[: settings.shown]
-    functions = model.reconstruct(modality.inputs(items))
-    note("read-outs with one scale switched off")
-    save("scales.png", draw_scales(modality, functions, view))
+    album.picture("scales.png", draw_scales(modality, model.reconstruct(modality.inputs(items)), options))
     if not model.can_sample:
-        return written
-    note(f"{settings.ways} interpolations")
-    save("interpolations.png", draw_interpolations(model, settings, view, seed))
-    network = EfficientNetLite0Features()
+        return album.paths
+    album.picture("interpolations.png", draw_interpolations(modality, model, settings, options, seed))
+    network = EfficientNetLite0Features(model.device)
     made = model.sample(settings.samples, seed=seed)
-    similar = neighbour_rows(modality, made, view, network, training=settings.training, note=note)
-    ranks = [f"nearest {rank}" for rank in range(1, len(similar[0][1]))]
-    save("neighbours.png", labelled_table(similar, titles=["generated", *ranks]))
-    return written
+    similar = nearest_neighbours(modality, made, options, network, training=settings.training)
+    album.picture("neighbours.png", draw_neighbours(similar))
+    return album.paths
 
 
 def draw_spectra(spectra: list[Spectrum]) -> Image.Image:
@@ -119,28 +108,35 @@ def draw_spectra(spectra: list[Spectrum]) -> Image.Image:
     return log_charts(panels, x_label="frequency, cycles per side", y_label="mean power of a mode")
 
 
-def draw_scales(modality: Any, functions: Any, view: Any) -> Image.Image:
+def draw_scales(modality: Modality, functions: ImplicitFunction, options: Any) -> Image.Image:
     """All scales, and each of them switched off in turn; a column a function."""
-    all_on = pictures_of(modality, functions, view)
+    all_on = pictures_of(modality, functions, options)
     some = fitting(all_on[0], len(all_on))
-    rows = [("all scales", all_on[:some])]
+    rows = {"all scales": all_on[:some]}
     for number, planes in enumerate(functions.basis.fields, start=1):
         cells = " x ".join(str(cells) for cells in planes[0].shape[2:])
         off = without_scale(functions[:some], number)
-        rows.append((f"without scale {number}\n({cells})", pictures_of(modality, off, view)))
-    return labelled_table(rows)
+        rows[f"without scale {number}\n({cells})"] = pictures_of(modality, off, options)
+    return picture_table(list(rows.values()), labels=list(rows))
 
 
-def draw_interpolations(model: DDMI, settings: Analysis, view: Any, seed: int) -> Image.Image:
+def draw_interpolations(modality: Modality, model: DDMI, settings: Analysis, options: Any, seed: int) -> Image.Image:
     """A row for each pair of samples 0 and 1, 2 and 3, ..."""
-    modality = model.experiment.modality
-    rows: list[tuple[str, list[Image.Image]]] = []
-    parts = settings.parts
-    for way in range(settings.ways):
-        first, second = 2 * way, 2 * way + 1
-        if way == 0:
-            (probe,) = pictures_of(modality, model.sample(1, seed=seed), view)
-            parts = max(2, fitting(probe, settings.parts))
-        functions = interpolated(model, first, second, seed=seed, parts=parts)
-        rows.append((f"sample {first}\nto {second}", pictures_of(modality, functions, view)))
-    return labelled_table(rows)
+    rows: dict[str, list[Image.Image]] = {}
+    (probe,) = pictures_of(modality, model.sample(1, seed=seed), options)
+    parts = max(2, fitting(probe, settings.parts))
+    for first in range(0, 2 * settings.ways, 2):
+        functions = interpolated(model, first, first + 1, seed=seed, parts=parts)
+        rows[f"sample {first}\nto {first + 1}"] = pictures_of(modality, functions, options)
+    return picture_table(list(rows.values()), labels=list(rows))
+
+
+def draw_neighbours(similar: list[Neighbours]) -> Image.Image:
+    """A row a function: its picture, then the nearest items with their distances."""
+    ranks = [f"nearest {rank}" for rank in range(1, len(similar[0].nearest) + 1)]
+    return picture_table(
+        [[one.picture, *one.nearest] for one in similar],
+        labels=[f"sample {number}" for number in range(len(similar))],
+        titles=["generated", *ranks],
+        captions=[["", *(f"{distance:.3f}" for distance in one.distances)] for one in similar],
+    )

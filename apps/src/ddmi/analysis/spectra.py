@@ -65,19 +65,19 @@ def power_spectrum(
     side.  The windowed mean is subtracted before; powers of all modes add up to the windowed variance.
     """
     rows, columns = plane.shape[2:]
-    values = plane.detach().double()
-    window = torch.outer(*(torch.hann_window(n, dtype=torch.float64, device=plane.device) for n in (rows, columns)))
+    values = plane.detach().cpu().double()
+    window = torch.outer(*(torch.hann_window(n, dtype=torch.float64) for n in (rows, columns)))
     values = (values - (values * window).sum((2, 3), keepdim=True) / window.sum()) * window
     modes = torch.fft.fft2(values).abs().square().mean((0, 1)) / (rows * columns * window.square().sum())
-    frequencies = [torch.fft.fftfreq(n, 1 / n, dtype=torch.float64, device=plane.device) for n in (rows, columns)]
+    frequencies = [torch.fft.fftfreq(n, 1 / n, dtype=torch.float64) for n in (rows, columns)]
     ring = torch.hypot(frequencies[0][:, None], frequencies[1][None]).round().long().flatten()
     highest = max(rows, columns) // 2
-    sums = torch.zeros(int(ring.max()) + 1, dtype=torch.float64, device=plane.device)
+    sums = torch.zeros(int(ring.max()) + 1, dtype=torch.float64)
     counts = torch.bincount(ring, minlength=len(sums))
     sums.index_add_(0, ring, modes.flatten())
     total = modes.sum().clamp_min(torch.finfo(torch.float64).tiny)
     rings = slice(1, highest + 1)
-    return (sums / counts.clamp_min(1))[rings].cpu(), (sums / total)[rings].cpu()
+    return (sums / counts.clamp_min(1))[rings], (sums / total)[rings]
 
 
 def write_csv(spectra: Iterable[Spectrum], path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
-from ddmi.commands.line import PROGRAM, parse, say
+from ddmi.commands.line import PROGRAM, parse
+from ddmi.commands.settings import named_experiment, with_new_paths, with_setting
+
+logger = logging.getLogger("ddmi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,8 @@ class Ablate:
     """Its name, see `ddmi recipes`."""
     preset: str = "demo"
     """As of `ddmi train`."""
+    set: UseAppendAction[tuple[str, ...]] = ()
+    """As of `ddmi train`."""
     out: Path | None = None
     """Directory of all runs; default runs/RECIPE-PRESET-ablation.  What is there already is not trained again."""
     variants: tuple[str, ...] = ("pe", "pe-hdbf", "pe-hdbf-cfc", "weights", "pixels")
@@ -32,26 +38,33 @@ class Ablate:
     """Of weights, data order and noise.  Processes may share OUT, each with seeds of its own."""
     data: str | None = None
     """Where the data are, for recipes that read them from a folder."""
+    device: str = "auto"
+    """Where the runs are measured: cuda, mps or cpu; auto: the first of them that is there."""
 
     def run(self, rest: Sequence[str]) -> None:
         from ddmi.ablation.run import Ablation, ablate
-        from ddmi.experiment import Experiment
-        from ddmi.recipes import make_experiment
+        from ddmi.evaluation.run import find_protocol
+        from ddmi.experiment.config import Experiment
+        from ddmi.machine.processes import find_device
+        from ddmi_modalities.spec import OFFLINE
 
-        experiment = make_experiment(self.recipe, self.preset, self.data)
-        evaluation: Any = experiment.modality.Evaluation()
+        experiment = named_experiment(self.recipe, self.preset, self.data, None)
+        for setting in self.set:
+            experiment = with_setting(experiment, setting)
+        evaluation = find_protocol(experiment.modality, OFFLINE).settings
         # `--vae-training.steps` as in `ddmi train`, `--evaluation.count` as the options of `ddmi evaluate`
         settings = make_dataclass(
             "Settings",
             [("experiment", Annotated[Experiment, tyro.conf.arg(name="")]), ("evaluation", type(evaluation))],
             frozen=True,
         )
-        chosen = parse(settings, settings(experiment, evaluation), rest, f"{PROGRAM} ablate {self.recipe}")
+        line = with_new_paths(experiment, rest)
+        chosen: Any = parse(settings(experiment, evaluation), line, f"{PROGRAM} ablate {self.recipe}")
         ablation = Ablation(
             experiment=chosen.experiment, evaluation=chosen.evaluation, variants=self.variants, seeds=self.seeds
         )
         out = self.out or Path("runs") / f"{self.recipe}-{self.preset}-ablation"
-        written = ablate(ablation, out, say)
+        written = ablate(ablation, out, find_device(self.device))
         print(written[0].read_text(), end="")
         for path in written:
-            say(f"wrote {path}")
+            logger.info("wrote %s", path)

@@ -1,21 +1,23 @@
-"""`ddmi evaluate`, and `ddmi table` of what it measured."""
+"""`ddmi evaluate`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 from tyro.conf import Positional
 
-from ddmi.commands.line import PROGRAM, no_more, parse, say
+from ddmi.commands.line import PROGRAM, parse, with_new_names
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Print metrics; write RUN/metrics.json and RUN/evaluations/PROTOCOL.json.  Further options: `--help` after RUN."""
+
+    RENAMED: ClassVar = {"steps": "num-steps"}
 
     run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
     """A run or a saved model."""
@@ -25,52 +27,35 @@ class Evaluate:
     """Of the samples."""
     data: str | None = None
     """Where the data are now, if not where the run was trained."""
-    steps: int | None = None
+    num_steps: int | None = None
     """Steps of the sampler; default the recipe's."""
     sampler: str | None = None
     """ddim, ddpm, dpm-solver++, unipc, or euler (flow); default the recipe's."""
-    device: str = "cpu"
-    """Where the model and the protocol's network compute, such as cuda."""
+    device: str = "auto"
+    """Where the model and the protocol's network compute: cuda, mps or cpu; auto: the first of them that is there."""
     keep_samples: bool = False
     """Keep RUN/generated for other protocols: those with the same seed, steps and batch measure the same samples."""
 
     def run(self, rest: Sequence[str]) -> None:
-        from ddmi.evaluation import evaluate_run
+        from ddmi.evaluation.run import evaluate_run, find_protocol
+        from ddmi.machine.processes import find_device, join_processes
         from ddmi.pipeline import DDMI
-        from ddmi.processes import join_processes
-        from ddmi.protocols import find_protocol
+        from ddmi_modalities.modality import with_source
 
-        join_processes(self.device)
-        model = DDMI.from_pretrained(self.run_dir, device=self.device)
+        device = find_device(self.device)
+        join_processes(device)
+        model = DDMI.from_pretrained(self.run_dir, device=device)
         modality = model.experiment.modality
         protocol = find_protocol(modality, self.protocol)
-        settings = parse(type(protocol.settings), protocol.settings, rest, f"{PROGRAM} evaluate RUN")
-        modality = replace(modality, source=self.data) if self.data else modality
+        rest = with_new_names(rest, {"guidance": "guidance-scales", "fvd-count": "count"})
+        settings = parse(protocol.settings, rest, f"{PROGRAM} evaluate RUN")
         metrics = evaluate_run(
-            model, modality, self.run_dir, self.protocol, protocol, settings,
-            seed=self.seed, steps=self.steps, sampler=self.sampler, keep_samples=self.keep_samples,
-            note=say,
+            model, self.run_dir, self.protocol, settings,
+            modality=with_source(modality, self.data) if self.data else modality,
+            seed=self.seed, num_steps=self.num_steps, sampler=self.sampler, keep_samples=self.keep_samples,
         )  # fmt: skip
         if not metrics:  # the main process has them
             return
         width = max(map(len, metrics))
         for name, value in sorted(metrics.items()):
             print(f"{name:{width}}  {value:10.4g}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Print the evaluations of runs as Markdown, beside the paper's numbers."""
-
-    runs: Positional[tuple[Path, ...]] = ()
-    """Runs that `ddmi evaluate` has measured."""
-    paper: str | None = None
-    """The data set of the paper to compare with, such as afhqv2-cat; default those of the runs' recipes."""
-
-    def run(self, rest: Sequence[str]) -> None:
-        from ddmi.table import markdown_table
-
-        no_more(rest)
-        if not self.runs:
-            raise ValueError("table: name at least one run")
-        print(markdown_table(self.runs, self.paper), end="")

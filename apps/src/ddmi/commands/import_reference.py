@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from ddmi.commands.line import no_more, say
+from ddmi.commands.line import no_more
+
+logger = logging.getLogger("ddmi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,8 @@ class ImportReference:
     """Of stage 2: the weights of the last step instead of their moving average."""
 
     def run(self, rest: Sequence[str]) -> None:
-        from ddmi.reference.importing import import_reference
+        from ddmi.importing.reference import import_reference
 
         no_more(rest)
-        import_reference(self.checkpoint, self.config, self.out, vae=self.vae, raw=self.raw, say=say)
-        say(f"wrote {self.out}: load it with `DDMI.from_pretrained`")
+        import_reference(self.checkpoint, self.config, self.out, vae=self.vae, raw=self.raw)
+        logger.info("wrote %s: load it with `DDMI.from_pretrained`", self.out)

@@ -1,23 +1,33 @@
-"""What the commands share of the line: its program, messages, and the options of what a command works on."""
+"""What the commands share of the line: the options of what a command works on, and options of former names."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
+if TYPE_CHECKING:
+    from ddmi.pipeline import DDMI
+
 PROGRAM = "ddmi"
 
+T = TypeVar("T")
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+logger = logging.getLogger("ddmi")
 
 
-def parse(wanted: Any, default: Any, args: Sequence[str], program: str) -> Any:
-    return tyro.cli(wanted, default=default, args=list(args), prog=program, config=(tyro.conf.AvoidSubcommands,))
+def parse(default: T, args: Sequence[str], program: str) -> T:
+    """Settings of the type of `default`, with what the line changes."""
+    return tyro.cli(type(default), default=default, args=list(args), prog=program, config=(tyro.conf.AvoidSubcommands,))
+
+
+def parse_some(default: T, args: Sequence[str], program: str) -> tuple[T, list[str]]:
+    """The same, and what of the line is not theirs."""
+    found, rest = tyro.cli(type(default), default=default, args=list(args), prog=program, return_unknown_args=True)
+    return found, rest
 
 
 def no_more(rest: Sequence[str]) -> None:
@@ -27,16 +37,32 @@ def no_more(rest: Sequence[str]) -> None:
         raise ValueError(f"unknown option {rest[0]!r}; --help shows what there is")
 
 
-def open_run(run_dir: Path, rest: Sequence[str], command: str) -> tuple[Any, Any]:
-    """The model of a run, and the rest of the line as its modality's view."""
+def with_new_names(args: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
+    """The line with options under their new names; each old one is reported.
+
+    Args:
+        args: The line.
+        renamed: Old to new, without dashes in front, such as {"steps": "num-steps"}.
+    """
+    return [_with_new_name(arg, renamed) for arg in args]
+
+
+def _with_new_name(arg: str, renamed: Mapping[str, str]) -> str:
+    name, equals, value = arg.removeprefix("--").partition("=")
+    new = renamed.get(name.replace("_", "-"))
+    if not arg.startswith("--") or new is None:
+        return arg
+    logger.warning("--%s is called --%s now; the old name will go with the next minor version", name, new)
+    return f"--{new}{equals}{value}"
+
+
+def open_run(run_dir: Path, rest: Sequence[str], command: str, device: str) -> tuple[DDMI, Any]:
+    """The model of a run on its device, and the rest of the line as its modality's options of rendering."""
+    from ddmi.machine.processes import find_device, join_processes
     from ddmi.pipeline import DDMI
 
+    found = find_device(device)
     model = DDMI.from_pretrained(run_dir)
-    view = model.experiment.modality.View
-    return model, parse(view, view(), rest, f"{PROGRAM} {command} RUN")
-
-
-def progress_bar(steps: Any) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(steps, desc="sampling", leave=False, disable=not sys.stderr.isatty())
+    options: Any = parse(model.experiment.modality.RenderOptions(), rest, f"{PROGRAM} {command} RUN")
+    join_processes(found)
+    return model.to(found), options

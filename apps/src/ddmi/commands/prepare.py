@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import tyro
 from tyro.conf import Positional
 
-from ddmi.commands.line import PROGRAM, parse, say
+from ddmi.commands.line import PROGRAM, parse_some
+from ddmi.commands.settings import changed_experiment, named_experiment
+
+logger = logging.getLogger("ddmi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,35 +30,28 @@ class Prepare:
     """The user's data, as docs/data describes them; they are only read."""
     out: Path
     """Folder to write to; of a run that was stopped, what is done is kept."""
-    preset: str = "ours"
+    preset: str = "recommended"
     """For whose sizes, where the options do not say."""
     workers: int | None = None
     """Processes; default one for each core."""
 
     def run(self, rest: Sequence[str]) -> None:
-        from ddmi.experiment import Experiment
-        from ddmi.recipes import RECIPES, make_experiment
-        from ddmi_modalities.manifest import describe_manifest
-        from ddmi_modalities.preparation import Preparable, prepare
+        from ddmi.registry import recipes, spec_of
+        from ddmi_modalities.datasets.manifest import describe_manifest
+        from ddmi_modalities.datasets.preparation import prepare
 
-        if self.recipe in RECIPES and not RECIPES[self.recipe].needs_data:
+        known = recipes().get(self.recipe)
+        if known is not None and not known.needs_data:
             raise ValueError(f"recipe {self.recipe!r} makes its own data: `{PROGRAM} train {self.recipe}`")
-        experiment = make_experiment(self.recipe, self.preset, str(self.source))
-        modality: Any = experiment.modality
-        if not isinstance(modality, Preparable):
+        experiment = named_experiment(self.recipe, self.preset, str(self.source), None)
+        preparation = spec_of(experiment.modality).preparation_class()
+        if preparation is None:
             raise ValueError(f"data are read as they are: `{PROGRAM} train {self.recipe} --data {self.source}`")
-        program = f"{PROGRAM} prepare {self.recipe}"
-        settings, rest = tyro.cli(
-            modality.Preparation,
-            default=modality.Preparation(),
-            args=list(rest),
-            prog=program,
-            return_unknown_args=True,
-        )
-        experiment = parse(Experiment, experiment, rest, program)
-        plan = settings.plan(experiment.modality)
-        done = prepare(plan, self.out, recipe=self.recipe, workers=self.workers, note=say)
-        say(f"wrote {len(done.made)} {plan.what} to {self.out}, kept {len(done.kept)}")
-        say(describe_manifest(self.out) or "")
+        command = f"prepare {self.recipe}"
+        settings, rest = parse_some(preparation(), rest, f"{PROGRAM} {command}")
+        plan = settings.plan(changed_experiment(experiment, (), rest, command).modality)
+        done = prepare(plan, self.out, recipe=self.recipe, workers=self.workers)
+        logger.info("wrote %d %s to %s, kept %d", len(done.made), plan.what, self.out, len(done.kept))
+        logger.info("%s", describe_manifest(self.out) or "")
         train = f"{PROGRAM} train {self.recipe} --data {shlex.quote(str(self.out))} {plan.options}".rstrip()
-        say(f"train on them with `{train}`")
+        logger.info("train on them with `%s`", train)

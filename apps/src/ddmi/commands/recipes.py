@@ -13,11 +13,13 @@ class Recipes:
     """List the recipes and their presets."""
 
     def run(self, rest: Sequence[str]) -> None:
-        from ddmi.recipes import PRESETS, RECIPES
+        from ddmi.recipes import PRESETS
+        from ddmi.registry import recipes
 
         no_more(rest)
-        width = max(map(len, RECIPES))
-        for name, recipe in sorted(RECIPES.items()):
+        known = recipes()
+        width = max(map(len, known))
+        for name, recipe in sorted(known.items()):
             lacking = " or ".join(preset for preset in PRESETS if preset not in recipe.presets)
             print(f"{name:{width}}  {recipe.summary}{lacking and f'; no {lacking}'}")
         print(f"\npresets: {', '.join(PRESETS)}.  `{PROGRAM} train RECIPE --preset P --help` shows all settings.")

@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
-from ddmi.commands.line import PROGRAM, parse, say
+from ddmi.commands.settings import changed_experiment, named_experiment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a recipe, both stages or one.  Further options change single settings (`--help` after RECIPE)."""
 
-    recipe: Positional[str]
-    """Its name, see `ddmi recipes`."""
+    recipe: Positional[str | None] = None
+    """Its name, see `ddmi recipes`; none with --config."""
     preset: str = "demo"
-    """test (seconds), demo (minutes on a laptop), small (one consumer GPU), ours (our best), paper; if it has it."""
+    """test (seconds), demo (minutes on a laptop), small (one consumer GPU), recommended (our best), or paper, where the
+    recipe has it."""
+    config: Path | None = None
+    """Start from a saved config.json instead of a recipe."""
+    set: UseAppendAction[tuple[str, ...]] = ()
+    """PATH=VALUE, once for each: another network or loss, or none, such as diffusion.denoiser=dit, vae.read_out=concat,
+    losses.perceptual=none.  They come before the further options."""
+    print_config: bool = False
+    """Print the settings as config.json has them, and stop."""
     run_dir: Annotated[Path | None, tyro.conf.arg(name="run")] = None
     """Directory of the run; default runs/RECIPE-PRESET."""
     data: str | None = None
@@ -37,25 +45,38 @@ class Train:
     """Check the data, measure one step of each stage, say what training needs, and stop without writing a run."""
 
     def run(self, rest: Sequence[str]) -> None:
-        from ddmi.experiment import Experiment
-        from ddmi.pipeline import VAE
-        from ddmi.recipes import make_experiment, with_text_weights
-        from ddmi.stages import start_run
+        from ddmi.recipes import with_text_weights
+        from ddmi.serialization import experiment_text
 
-        directory = self.run_dir or Path("runs") / f"{self.recipe}-{self.preset}"
-        data = "PATH" if self.data is None and "--help" in rest else self.data  # help is had without data
-        experiment = make_experiment(self.recipe, self.preset, data)
+        if (self.recipe is None) == (self.config is None):
+            raise ValueError("train: name a recipe (`ddmi recipes` lists them), or give --config FILE")
+        no_data_yet = self.print_config or "--help" in rest
+        data = "PATH" if self.data is None and self.config is None and no_data_yet and self._needs_data() else self.data
+        experiment = named_experiment(self.recipe or "", self.preset, data, self.config)
         if self.text_weights is not None:
             experiment = with_text_weights(experiment, self.text_weights)
-        experiment = parse(Experiment, experiment, rest, f"{PROGRAM} train {self.recipe}")
-        stages = ("vae", *(["vae-gan"] if experiment.gan else []), "diffusion")
+        experiment = changed_experiment(experiment, self.set, rest, f"train {self.recipe or ''}".rstrip())
+        if self.print_config:
+            print(experiment_text(experiment), end="")
+            return
+        stages = ("vae", *(["vae-gan"] if experiment.losses.discriminator else []), "diffusion")
         chosen = stages if self.stage == "all" else (self.stage,)
         chosen = chosen if self.vae is None else ("diffusion",)
         if self.dry_run:
-            from ddmi.dry_run import dry_run
+            from ddmi.training.dry_run import dry_run
 
-            return dry_run(experiment, chosen, print)
-        run = start_run(experiment, directory, fresh=not self.resume and self.stage in ("all", "vae"), say=say)
+            return dry_run(experiment, chosen)
+        from ddmi.pipeline import VAE
+        from ddmi.training.run import start_run
+
+        directory = self.run_dir or Path("runs") / f"{experiment.recipe}-{experiment.preset}"
+        run = start_run(experiment, directory, fresh=not self.resume and self.stage in ("all", "vae"))
         if self.vae is not None and not (self.resume and (directory / VAE).exists()):
             run.take_vae(self.vae)
         run.train(chosen, self.resume)
+
+    def _needs_data(self) -> bool:
+        from ddmi.registry import recipes
+
+        found = recipes().get(self.recipe or "")
+        return found is not None and found.needs_data

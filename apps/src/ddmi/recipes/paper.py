@@ -12,12 +12,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ddmi.experiment import DiffusionConfig
-from ddmi.networks import UNetConfig
-from ddmi.reference.settings import Domain
+from ddmi.experiment.config import DiffusionConfig
+from ddmi.reference.options import Domain
 from ddmi.reference.triplane import SECOND_STAGE
 from ddmi.reference.vae_config import ReferenceVAEConfig
-from ddmi_diffusion import OptimizerConfig, TrainerConfig
+from ddmi_diffusion import DenoiserConfig, OptimizerConfig, TrainerConfig, UNetConfig
 
 Settings = dict[str, Any]
 
@@ -95,8 +94,8 @@ def paper_denoiser(epochs: Epochs, **settings: Any) -> TrainerConfig:
     )
 
 
-def paper_weights(kl: float, units: int, *, annealed: bool = True) -> Settings:
-    """Weights of stage 1 in our units: the published ones, by the `units` over which they sum the likelihood.
+def paper_losses(kl: float, units: int, *, annealed: bool = True) -> Settings:
+    """Weights of `Losses` in our units: the published ones, by the `units` over which they sum the likelihood.
 
     Its spectral weight falls with the weight of the divergence as that rises to `kl`: log-linearly, from 5 at 0 towards
     0.1 at 1.  Without `annealed` it is 0.1.
@@ -116,9 +115,9 @@ def spectral(kl: float) -> float:
 
 
 def paper_vae(
-    domain: Domain, ddconfig: Settings, mlpconfig: Settings, model: Settings | None = None, **settings: Any
+    domain: Domain, ddconfig: Settings, mlpconfig: Settings, model: Settings | None = None
 ) -> ReferenceVAEConfig:
-    """The autoencoder in the reference implementation's own names; `settings` are of `VAEConfig`."""
+    """The autoencoder in the reference implementation's own names."""
     shared = dict(
         double_z=True, z_channels=128, out_ch=64, ch_mult=[1, 2, 4], num_res_blocks=2, attn_resolutions=[], dropout=0.0
     )
@@ -131,10 +130,14 @@ def paper_vae(
             **(model or {}),
         },
         slots=SECOND_STAGE,  # each plane is decoded from its own latent, in both stages
-        **settings,
     )
 
 
-def paper_diffusion(denoiser: UNetConfig, **settings: Any) -> DiffusionConfig:
+def paper_diffusion(denoiser: DenoiserConfig, **settings: Any) -> DiffusionConfig:
     """The mixed noise prediction of the paper, on latents as they are."""
     return DiffusionConfig(denoiser=denoiser, mixed=-6.0, whiten=False, cache=False, **settings)
+
+
+def paper_plane_diffusion() -> DiffusionConfig:
+    """The paper's latent diffusion on three planes of 16 x 16."""
+    return paper_diffusion(UNetConfig(width=256, multipliers=(1, 2, 4, 6)), num_steps=200)

@@ -8,19 +8,19 @@ prefixes 'pointnet.', 'vaemodel.', 'mlp.' and 'diffusion.' (its first-stage imag
 
 from ddmi.reference.denoiser import latent_diffusion, latent_diffusion_sources, load_latent_diffusion
 from ddmi.reference.image import ImageReadOut, image_sources, image_vae, load_image_vae
+from ddmi.reference.nerf import NERF_EXTENT, load_nerf_vae, nerf_sources, nerf_vae
 from ddmi.reference.occupancy import (
     OCCUPANCY_EXTENT,
     load_occupancy_vae,
     occupancy_sources,
     occupancy_vae,
 )
-from ddmi.reference.radiance import RADIANCE_EXTENT, load_radiance_vae, radiance_sources, radiance_vae
 from ddmi.reference.sources import Source, load_sources
 from ddmi.reference.video import load_video_vae, video_sources, video_vae
 
 __all__ = [
+    "NERF_EXTENT",
     "OCCUPANCY_EXTENT",
-    "RADIANCE_EXTENT",
     "ImageReadOut",
     "Source",
     "image_sources",
@@ -29,14 +29,14 @@ __all__ = [
     "latent_diffusion_sources",
     "load_image_vae",
     "load_latent_diffusion",
+    "load_nerf_vae",
     "load_occupancy_vae",
-    "load_radiance_vae",
     "load_sources",
     "load_video_vae",
+    "nerf_sources",
+    "nerf_vae",
     "occupancy_sources",
     "occupancy_vae",
-    "radiance_sources",
-    "radiance_vae",
     "video_sources",
     "video_vae",
 ]

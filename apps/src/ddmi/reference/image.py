@@ -15,7 +15,7 @@ from ddmi.reference.autoencoder import ProjectedDecoder, ProjectedEncoder, autoe
 from ddmi.reference.options import refuse_others, require
 from ddmi.reference.sources import Rule, Source, load_sources, sources_by_rules
 from ddmi_fields import CoarseToFineReadOut, PlaneLayout, ReadOut
-from ddmi_vae import D2CVAE, PlaneDecoder, PlaneEncoder
+from ddmi_vae import D2CVAE, PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig
 
 SCALE_CHANNELS = 2
 """Constant channels that hold the scale, one an axis of the image."""
@@ -107,9 +107,15 @@ def image_vae(config: Mapping[str, Any]) -> D2CVAE:
     refuse_others(mlp, "mlpconfig", dict(in_ch=SCALE_CHANNELS, latent_dim=dd["out_ch"]))
     layout = PlaneLayout.image()
     shared: dict[str, Any] = dict(width=dd["ch"], multipliers=tuple(dd["ch_mult"]))
-    encoder = PlaneEncoder(layout, dd["in_channels"], dd["z_channels"], blocks=dd["num_res_blocks"], **shared)
+    encoder = PlaneEncoder(
+        layout,
+        dd["z_channels"],
+        PlaneEncoderConfig(in_channels=dd["in_channels"], blocks=dd["num_res_blocks"], **shared),
+    )
     decoder = PlaneDecoder(
-        layout, dd["z_channels"], dd["out_ch"], scales=scales, blocks=dd["num_res_blocks"] + 1, **shared
+        layout,
+        dd["z_channels"],
+        PlaneDecoderConfig(channels=dd["out_ch"], scales=scales, blocks=dd["num_res_blocks"] + 1, **shared),
     )
     return D2CVAE(
         ProjectedEncoder(encoder, dd["z_channels"], latent),

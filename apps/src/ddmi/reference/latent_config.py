@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from ddmi.experiment import DiffusionConfig
-from ddmi.networks import UNetConfig
+from ddmi.experiment.config import DiffusionConfig
 from ddmi.reference.options import refuse_others, require
 from ddmi.reference.video_denoiser import RowUNet, row_shapes
-from ddmi_diffusion import NoiseConfig
+from ddmi_diffusion import NoiseConfig, UNetConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape
 from ddmi_diffusion.schedulers import SamplerName
 
@@ -19,11 +18,11 @@ from ddmi_diffusion.schedulers import SamplerName
 class RowUNetConfig(UNetConfig):
     """The U-Net over the planes of a video in one row, with attention across all of them after every block."""
 
-    def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing, condition: int | None) -> RowUNet:
+    def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing, condition: int | None = None) -> RowUNet:
         """ValueError for planes that are not in a row, and for a condition."""
         if packing != "row" or condition is not None:
             raise ValueError(f"RowUNet: takes packing 'row' and no condition, not {packing!r} and {condition}")
-        return RowUNet(plane_shapes, **{field.name: getattr(self, field.name) for field in fields(self)})
+        return RowUNet(plane_shapes, self)
 
 
 def diffusion_config(unetconfig: Mapping[str, Any], ddpmconfig: Mapping[str, Any]) -> DiffusionConfig:
@@ -47,7 +46,7 @@ def diffusion_config(unetconfig: Mapping[str, Any], ddpmconfig: Mapping[str, Any
         require(unetconfig, "unetconfig", ("size1", "size2", "size3"))
     steps = int(ddpmconfig.get("timesteps", 1000))
     mixed = float(ddpmconfig.get("mixed_init", -6)) if ddpmconfig.get("mixed_prediction", True) else None
-    sampler, sampling_steps = _sampler(ddpmconfig, steps)
+    sampler, num_steps = _sampler(ddpmconfig, steps)
     return DiffusionConfig(
         noise=NoiseConfig(
             steps=steps,
@@ -60,8 +59,8 @@ def diffusion_config(unetconfig: Mapping[str, Any], ddpmconfig: Mapping[str, Any
         whiten=False,
         cache=False,
         sampler=sampler,
-        sampling_steps=sampling_steps,
-        guidance=float(ddpmconfig.get("w", 1.0)) + 1,
+        num_steps=num_steps,
+        guidance_scale=float(ddpmconfig.get("w", 1.0)) + 1,
     )
 
 

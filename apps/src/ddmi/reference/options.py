@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
+
+Domain = Literal["image", "occupancy", "video", "nerf"]
+"""Which of its models."""
 
 
 def require(config: Mapping[str, Any], section: str, names: Iterable[str]) -> None:

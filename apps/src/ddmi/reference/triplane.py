@@ -18,8 +18,8 @@ from ddmi.reference.options import refuse_others, require
 from ddmi.reference.sources import Rule
 from ddmi_fields import PlaneLayout
 from ddmi_fields.basis_field import Reduction
-from ddmi_modalities.shape.point_encoder import LocalPoolPointNet
-from ddmi_vae import PlaneDecoder, PlaneEncoder, Planes
+from ddmi_modalities.networks.point_encoder import LocalPoolPointNet
+from ddmi_vae import PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig, Planes
 
 PADDING = 0.1
 """Of the unit cube; the point network knows no other."""
@@ -76,15 +76,22 @@ def triplane_autoencoder(
     dd, latent = config["ddconfig"], int(config["embed_dim"])
     scales = check_ddconfig(dd)
     refuse_others(dd, "ddconfig", dict(temb_ch=0))
-    mixed, levels = mixed_levels(dd), len(dd["ch_mult"])
+    mixed, coarsest = tuple(mixed_levels(dd)), len(dd["ch_mult"]) - 1
     shared: dict[str, Any] = dict(width=dd["ch"], multipliers=tuple(dd["ch_mult"]), mixing="channels")
     encoder = PlaneEncoder(
-        layout, dd["in_channels"], dd["z_channels"], blocks=dd["num_res_blocks"], mixed_levels=mixed, **shared
+        layout,
+        dd["z_channels"],
+        PlaneEncoderConfig(in_channels=dd["in_channels"], blocks=dd["num_res_blocks"], mixed_levels=mixed, **shared),
     )
-    decoder = PlaneDecoder(
-        layout, dd["z_channels"], dd["out_ch"], scales=scales, blocks=dd["num_res_blocks"] + 1,
-        mixed_levels=[levels - 1 - level for level in mixed], reduction=reduction, **shared,
-    )  # fmt: skip
+    basis = PlaneDecoderConfig(
+        channels=dd["out_ch"],
+        scales=scales,
+        blocks=dd["num_res_blocks"] + 1,
+        mixed_levels=tuple(coarsest - level for level in mixed),
+        reduction=reduction,
+        **shared,
+    )
+    decoder = PlaneDecoder(layout, dd["z_channels"], basis)
     return (
         _point_network(config["pointnet"], dd, layout, dim),
         ProjectedEncoder(encoder, dd["z_channels"], latent),

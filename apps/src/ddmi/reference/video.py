@@ -14,9 +14,9 @@ from ddmi.reference.occupancy import NarrowBlock
 from ddmi.reference.options import refuse_others, require
 from ddmi.reference.sources import Rule, Source, load_sources, sources_by_rules
 from ddmi_fields import BasisField, CoarseToFineReadOut, PlaneLayout
-from ddmi_modalities.video.space_time_encoder import SpaceTimeEncoder
-from ddmi_modalities.video.transformer import AxisPooling, Positions, Turn
-from ddmi_vae import D2CVAE, PlaneDecoder, Planes
+from ddmi_modalities.video.networks.space_time_encoder import SpaceTimeEncoder, SpaceTimeEncoderConfig
+from ddmi_modalities.video.networks.transformer import AxisPooling, Positions, Turn
+from ddmi_vae import D2CVAE, PlaneDecoder, PlaneDecoderConfig, Planes
 from ddmi_vae.blocks import PlaneMixing, TokenAttention, group_norm
 
 LAYOUT = PlaneLayout("xyt", ("xy", "ty", "tx"), align_corners=True)
@@ -132,17 +132,25 @@ def video_vae(config: Mapping[str, Any]) -> D2CVAE:
     require(mlp, "mlpconfig", ("ch", "latent_dim", "out_ch"))
     refuse_others(mlp, "mlpconfig", dict(latent_dim=dd["out_ch"], out_ch=3))
     width, mixed = int(dd["timesformer_channels"]), mixed_levels(dd)
-    encoder = SpaceTimeEncoder(
-        3, latent, width=width, depth=_DEPTH, heads=_HEADS, head_width=_HEAD_WIDTH, patch=8, pooling_heads=1
-    )
+    encoder = SpaceTimeEncoderConfig(
+        width=width, depth=_DEPTH, heads=_HEADS, head_width=_HEAD_WIDTH, patch=8, pooling_heads=1
+    ).build(_OURS, latent)
     encoder.positions = IndexedPositions(_HEAD_WIDTH)
     patches = dd["resolution"] // 8
     encoder.pools = nn.ModuleList(FirstTokenPooling(width, n) for n in (int(config["frames"]), patches, patches))
-    decoder = PlaneDecoder(
-        _OURS, dd["z_channels"], dd["out_ch"], scales=scales, width=dd["ch"], multipliers=tuple(dd["ch_mult"]),
-        blocks=dd["num_res_blocks"] + 1, mixing="tokens", mixed_levels=[levels - 1 - level for level in mixed],
-        scaled_axes="xy", reduction="concat", heads=_PLANE_HEADS,
-    )  # fmt: skip
+    basis = PlaneDecoderConfig(
+        channels=dd["out_ch"],
+        scales=scales,
+        width=dd["ch"],
+        multipliers=tuple(dd["ch_mult"]),
+        blocks=dd["num_res_blocks"] + 1,
+        mixing="tokens",
+        mixed_levels=tuple(levels - 1 - level for level in mixed),
+        scaled_axes="xy",
+        reduction="concat",
+        heads=_PLANE_HEADS,
+    )
+    decoder = PlaneDecoder(_OURS, dd["z_channels"], basis)
     for mix in decoder.modules():
         if isinstance(mix, PlaneMixing):
             assert isinstance(mix.layers, TokenAttention)

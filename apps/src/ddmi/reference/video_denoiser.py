@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ddmi_diffusion import Conditioning, PlaneUNet
+from ddmi_diffusion import Conditioning, PlaneUNet, UNetConfig
 from ddmi_diffusion.latent_space import PlaneShape
 from ddmi_diffusion.unet import Part
 from ddmi_vae.blocks import PlaneMixing
@@ -24,20 +24,19 @@ class RowUNet(PlaneUNet):
 
     Args:
         plane_shapes: (channels, rows, columns) of each plane, in the order of the row.
-        settings: of `PlaneUNet`.
+        config: its sizes.
     """
 
-    def __init__(self, plane_shapes: Sequence[PlaneShape], **settings: Any) -> None:
-        super().__init__(plane_shapes, "row", **settings)
+    def __init__(self, plane_shapes: Sequence[PlaneShape], config: UNetConfig) -> None:
+        super().__init__(plane_shapes, "row", config)
         down: list[int] = []
         up: list[int] = []
-        coarsest = self.width * settings["multipliers"][-1]
-        for level, multiplier in enumerate(settings["multipliers"]):
-            width, count = self.width * multiplier, settings["blocks"]
-            down += [width] * (count + (level + 1 < len(settings["multipliers"])))
-            up = [width] * (count + 1) + up
-        self.down_mixes, self.up_mixes = (nn.ModuleList(_mixing(width) for width in widths) for widths in (down, up))
-        self.middle_mix = _mixing(coarsest)
+        widths = [config.width * multiplier for multiplier in config.multipliers]
+        for level, width in enumerate(widths):
+            down += [width] * (config.blocks + (level + 1 < len(widths)))
+            up = [width] * (config.blocks + 1) + up
+        self.down_mixes, self.up_mixes = (nn.ModuleList(_mixing(width) for width in line) for line in (down, up))
+        self.middle_mix = _mixing(widths[-1])
 
     def apply_stage(
         self, stage: nn.Module, planes: list[Tensor], time: Tensor, cond: Conditioning | None

@@ -4,8 +4,9 @@ from ddmi_diffusion.atomic_files import CheckpointError, atomic_write_text, save
 from ddmi_diffusion.checkpoint import checkpoint_step, latest_checkpoint, load_checkpoint, save_checkpoint
 from ddmi_diffusion.conditioning import Conditioner, Conditioning, encode_prompts
 from ddmi_diffusion.data_order import DataOrder
-from ddmi_diffusion.diffusion import Denoiser, Guidance, LatentDiffusion
-from ddmi_diffusion.dit import PlaneDiT
+from ddmi_diffusion.denoiser import Denoiser, DenoiserConfig
+from ddmi_diffusion.diffusion import Guidance, LatentDiffusion
+from ddmi_diffusion.dit import DiTConfig, PlaneDiT
 from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.interruption import TrainingInterrupted
 from ddmi_diffusion.latent_cache import LatentCache
@@ -14,12 +15,13 @@ from ddmi_diffusion.latent_space import LatentSpace, Planes, split_planes
 from ddmi_diffusion.muon import Muon
 from ddmi_diffusion.noise import NoiseConfig
 from ddmi_diffusion.objective import Objective
+from ddmi_diffusion.progress import Progress
 from ddmi_diffusion.prompted_latents import PromptedLatents
 from ddmi_diffusion.randomness import StepRandom, seeded_normal
 from ddmi_diffusion.schedulers import make_scheduler
 from ddmi_diffusion.trainer import NonFiniteLossError, Trainer
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
-from ddmi_diffusion.unet import PlaneUNet
+from ddmi_diffusion.unet import PlaneUNet, UNetConfig
 
 __all__ = [
     "CheckpointError",
@@ -27,6 +29,8 @@ __all__ = [
     "Conditioning",
     "DataOrder",
     "Denoiser",
+    "DenoiserConfig",
+    "DiTConfig",
     "DiffusionObjective",
     "ExponentialMovingAverage",
     "Guidance",
@@ -42,11 +46,13 @@ __all__ = [
     "PlaneDiT",
     "PlaneUNet",
     "Planes",
+    "Progress",
     "PromptedLatents",
     "StepRandom",
     "Trainer",
     "TrainerConfig",
     "TrainingInterrupted",
+    "UNetConfig",
     "atomic_write_text",
     "checkpoint_step",
     "encode_prompts",

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,13 +20,6 @@ from ddmi_diffusion.schedulers import check_scheduler, make_scheduler
 Packed = Float[Tensor, "batch *packed"]
 
 
-@runtime_checkable
-class Denoiser(Protocol):
-    """`denoiser(z, t, cond)`: the prediction at noisy latents and times in [0, 1000)."""
-
-    def __call__(self, z: Tensor, t: Tensor, cond: Conditioning | None = None) -> Tensor: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
     """`eps~ = worse + w (eps - worse)` at times within [start, stop) of T: away from a worse prediction.
@@ -35,7 +28,8 @@ class Guidance:
     "Guiding a diffusion model with a bad version of itself"): it is that of `guide`, which learned for a shorter time.
     """
 
-    weight: float = 1.0
+    scale: float = 1.0
+    """w; 1 is no guidance."""
     null: Conditioning | None = None
     guide: LatentDiffusion | None = None
     start: float = 0.0
@@ -44,8 +38,8 @@ class Guidance:
     def __post_init__(self) -> None:
         if self.null is not None and self.guide is not None:
             raise ValueError("Guidance: give a null condition or a guide, not both")
-        if not math.isfinite(self.weight):
-            raise ValueError(f"Guidance: the weight is a number, got {self.weight}; 1 is no guidance")
+        if not math.isfinite(self.scale):
+            raise ValueError(f"Guidance: the scale is a number, got {self.scale}; 1 is no guidance")
         if not 0 <= self.start < self.stop <= 1:
             raise ValueError(
                 f"Guidance: it acts in a part of the noise process, 0 <= start < stop <= 1, got {self.start} to "
@@ -55,7 +49,7 @@ class Guidance:
     def active(self, t: float, cond: Conditioning | None, steps: int) -> bool:
         """A null condition says nothing where there is no condition."""
         has_worse = self.guide is not None or (self.null is not None and cond is not None)
-        return self.weight != 1.0 and has_worse and self.start <= t / steps < self.stop
+        return self.scale != 1.0 and has_worse and self.start <= t / steps < self.stop
 
 
 class LatentDiffusion(nn.Module):
@@ -67,7 +61,7 @@ class LatentDiffusion(nn.Module):
         shape: of one packed latent, without the batch.
         mixed: mixed prediction of LSGM, `eps = (1 - s) sigma_t z_t + s net`, s = sigmoid(m), with one learned m a
             channel that starts at `mixed`; None turns it off. For prediction "eps" only.
-        min_snr: gamma of the min-SNR loss weight, or None.
+        min_snr_gamma: gamma of the min-SNR loss weight, or None.
     """
 
     def __init__(
@@ -77,7 +71,7 @@ class LatentDiffusion(nn.Module):
         shape: tuple[int, ...],
         *,
         mixed: float | None = None,
-        min_snr: float | None = None,
+        min_snr_gamma: float | None = None,
     ) -> None:
         super().__init__()
         if mixed is not None and noise.prediction != "eps":
@@ -85,7 +79,7 @@ class LatentDiffusion(nn.Module):
         self.denoiser = denoiser
         self.noise = noise
         self.shape = tuple(shape)
-        self.min_snr = min_snr
+        self.min_snr_gamma = min_snr_gamma
         self.mixing = nn.Parameter(torch.full((shape[0],), mixed)) if mixed is not None else None
 
     def predict(self, z_t: Packed, t: Float[Tensor, " batch"], cond: Conditioning | None = None) -> Packed:
@@ -109,7 +103,7 @@ class LatentDiffusion(nn.Module):
             raise ValueError(f"LatentDiffusion: made for packed latents {self.shape}, got {tuple(z.shape[1:])}")
         prediction = self.predict(self.noise.add_noise(z, noise, t), t, cond)
         error = (prediction - self.noise.target(z, noise, t)).square().flatten(1).mean(1)
-        return error if self.min_snr is None else error * self.noise.min_snr_weight(t, self.min_snr)
+        return error if self.min_snr_gamma is None else error * self.noise.min_snr_weight(t, self.min_snr_gamma)
 
     @torch.no_grad()
     def sample(
@@ -118,7 +112,7 @@ class LatentDiffusion(nn.Module):
         *,
         seed: int = 0,
         start: int = 0,
-        steps: int = 50,
+        num_steps: int = 50,
         sampler: str | Any = "ddim",
         cond: Conditioning | None = None,
         guidance: Guidance | None = None,
@@ -129,19 +123,19 @@ class LatentDiffusion(nn.Module):
 
         Args:
             seed, start: sample i is a function of (seed, start + i) only, whatever the batch.
-            steps: of the sampler.
+            num_steps: of the sampler.
             sampler: a name (see `make_scheduler`), or a diffusers scheduler that fits the noise config.
             cond: one condition, or one an item.
             guidance: away from the null condition, which goes through the network in the same batch, or from a guide.
             initial: z_T instead of seeded noise.
             progress: wraps the time steps, such as `tqdm.tqdm`.
         """
-        if count < 0 or steps < 1:
-            raise ValueError(f"sample: count must be >= 0 and steps >= 1, got {count} and {steps}")
+        if count < 0 or num_steps < 1:
+            raise ValueError(f"sample: count must be >= 0 and num_steps >= 1, got {count} and {num_steps}")
         device = next(self.parameters()).device
         scheduler = make_scheduler(sampler, self.noise) if isinstance(sampler, str) else sampler
         check_scheduler(scheduler, self.noise)
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(num_steps)
         indices = range(start, start + count)
         z = (initial if initial is not None else seeded_normal(seed, list(indices), *self.shape)).to(device)
         if count == 0:
@@ -165,9 +159,9 @@ class LatentDiffusion(nn.Module):
             return self.predict(z, times, cond)
         if guidance.guide is not None:
             worse = guidance.guide.predict(z, times, cond)
-            return worse + guidance.weight * (self.predict(z, times, cond) - worse)
+            return worse + guidance.scale * (self.predict(z, times, cond) - worse)
         assert cond is not None
         assert guidance.null is not None
         both = Conditioning.cat(cond, guidance.null.to(z.device).expand(len(cond)))
         with_cond, without = self.predict(z.repeat(2, *[1] * (z.ndim - 1)), times.repeat(2), both).chunk(2)
-        return without + guidance.weight * (with_cond - without)
+        return without + guidance.scale * (with_cond - without)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.denoiser import DenoiserConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
 from ddmi_diffusion.unet import timestep_embedding
 
@@ -65,16 +67,30 @@ class DiTBlock(nn.Module):
         return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiTConfig(DenoiserConfig):
+    """The transformer over patches of latent planes."""
+
+    width: int = 384
+    """Channels of a token."""
+    depth: int = 12
+    """Blocks."""
+    head_channels: int = 64
+    """Of an attention head; a head is never wider than the token."""
+    patch: int = 1
+    """Cells a side of a token."""
+
+    def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing, condition: int | None = None) -> PlaneDiT:
+        return PlaneDiT(plane_shapes, packing, self, condition=condition)
+
+
 class PlaneDiT(nn.Module):
     """Transformer over the patches of all latent planes together, with a learned position for each.
 
     Args:
-        plane_shapes: (channels, rows, columns) of each latent plane; sides divisible by `patch`.
+        plane_shapes: (channels, rows, columns) of each latent plane; sides divisible by the patch.
         packing: how the latent comes, see `LatentSpace`.
-        width: channels of a token.
-        depth: blocks.
-        heads: of attention.
-        patch: cells a side of a token.
+        config: its sizes.
         condition: width of the conditioning tokens for cross-attention, or None.
     """
 
@@ -82,17 +98,20 @@ class PlaneDiT(nn.Module):
         self,
         plane_shapes: Sequence[PlaneShape],
         packing: Packing = "grid",
+        config: DiTConfig | None = None,
         *,
-        width: int = 384,
-        depth: int = 12,
-        heads: int = 6,
-        patch: int = 1,
         condition: int | None = None,
     ) -> None:
         super().__init__()
+        config = config or DiTConfig()
+        width, patch = config.width, config.patch
+        heads = max(1, width // config.head_channels)
         self.plane_shapes = tuple((int(c), int(h), int(w)) for c, h, w in plane_shapes)
         if width % heads or width % 2:
-            raise ValueError(f"PlaneDiT: width {width} must be even and divisible by its {heads} heads")
+            raise ValueError(
+                f"PlaneDiT: width {width} must be even and divisible by its {heads} heads; choose another width, or "
+                f"head_channels other than {config.head_channels}"
+            )
         odd = [shape for shape in self.plane_shapes if shape[1] % patch or shape[2] % patch]
         if odd:
             raise ValueError(f"PlaneDiT: planes of {odd} cannot be cut into patches of {patch}; choose patch=1")
@@ -105,7 +124,7 @@ class PlaneDiT(nn.Module):
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.stem = nn.Linear(values, width)
         self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
-        self.blocks = nn.ModuleList(DiTBlock(width, heads, condition) for _ in range(depth))
+        self.blocks = nn.ModuleList(DiTBlock(width, heads, condition) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, values)

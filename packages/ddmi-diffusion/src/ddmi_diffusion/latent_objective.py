@@ -33,7 +33,7 @@ class DiffusionObjective(Objective):
 
     Args:
         diffusion: what is trained.
-        space: whitening and packing.
+        latent_space: whitening and packing.
         moments: turns a batch of the data set into a `LatentBatch`; the identity for cached moments.
         null: the null condition, given to a fraction `dropout` of the items (classifier-free guidance).
         conditioner: a module that is trained with the denoiser: it encodes the batch's `prompts`, and the empty prompt
@@ -43,7 +43,7 @@ class DiffusionObjective(Objective):
     def __init__(
         self,
         diffusion: LatentDiffusion,
-        space: LatentSpace,
+        latent_space: LatentSpace,
         *,
         moments: Callable[[Any], LatentBatch] | None = None,
         null: Conditioning | None = None,
@@ -54,7 +54,7 @@ class DiffusionObjective(Objective):
         if conditioner is not None and not isinstance(conditioner, Conditioner):
             raise ValueError(f"DiffusionObjective: {type(conditioner).__name__} has no tokenize(prompts)")
         self.diffusion = diffusion
-        self.space = space
+        self.latent_space = latent_space
         self.moments = moments
         self.null, self.dropout = null, dropout
         self.conditioner = conditioner
@@ -66,7 +66,7 @@ class DiffusionObjective(Objective):
             mean + std * rng.normal(*mean.shape[1:]).to(mean)
             for mean, std in zip(latents.mean, latents.std, strict=True)
         )
-        z = self.space.pack(planes)
+        z = self.latent_space.pack(planes)
         times = self.diffusion.noise.sample_times(rng.uniform()).to(z.device)
         noise = rng.normal(*z.shape[1:]).to(z)
         cond, null = self._conditions(latents)

@@ -80,24 +80,6 @@ class NoiseConfig:
         alpha, sigma = self.coefficients(t, z)
         return alpha * noise - sigma * z
 
-    def to_x0(self, prediction: Tensor, z_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
-        """The clean latent that a prediction at z_t implies."""
-        alpha, sigma = self.coefficients(t, z_t)
-        if self.prediction == "eps":
-            return (z_t - sigma * prediction) / alpha
-        if self.prediction == "v":
-            return alpha * z_t - sigma * prediction
-        return prediction if self.prediction == "x0" else z_t - sigma * prediction
-
-    def to_eps(self, prediction: Tensor, z_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
-        """The noise that a prediction at z_t implies."""
-        alpha, sigma = self.coefficients(t, z_t)
-        if self.prediction == "eps":
-            return prediction
-        if self.prediction == "v":
-            return alpha * prediction + sigma * z_t
-        return (z_t - alpha * prediction) / sigma if self.prediction == "x0" else z_t + alpha * prediction
-
     def min_snr_weight(self, t: Float[Tensor, " batch"], gamma: float) -> Float[Tensor, " batch"]:
         """Min-SNR-gamma weight of the squared error of the prediction (Hang et al. 2023).
 

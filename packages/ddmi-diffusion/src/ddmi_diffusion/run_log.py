@@ -1,23 +1,21 @@
-"""What a run reports while it trains: metrics.jsonl, TensorBoard where it is installed, a progress bar."""
+"""What a run reports while it trains: metrics.jsonl, TensorBoard where it is installed, progress."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ddmi_diffusion.atomic_files import atomic_write_text, explain_write
+from ddmi_diffusion.progress import Progress
 
 METRICS = "metrics.jsonl"
 
 
 class RunLog:
-    """Appends one JSON object a line to `directory`/metrics.jsonl and shows progress on a terminal.
+    """Appends one JSON object a line to `directory`/metrics.jsonl and shows `Progress`.
 
     Keys of a line: "step" (counted from 0), "lr", "grad_norm", "seconds" (per step) and the objective's scalars.
     Numbers that JSON does not have (infinities, not-a-number) are written as null.
@@ -33,7 +31,7 @@ class RunLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8")
         self._board = _tensorboard(Path(directory) / "tensorboard", resume_step) if tensorboard else None
-        self._bar = tqdm(total=total, initial=resume_step, unit="step", dynamic_ncols=True, disable=None)
+        self._bar = Progress(total=total, initial=resume_step, unit="steps", desc=f"stage {Path(directory).name}")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log the values of step number `step`."""
@@ -50,10 +48,6 @@ class RunLog:
     def advance(self) -> None:
         """Move the progress bar on by one step."""
         self._bar.update()
-
-    def note(self, text: str) -> None:
-        """Print a line for the user without breaking the progress bar."""
-        self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """Close the files and the bar."""

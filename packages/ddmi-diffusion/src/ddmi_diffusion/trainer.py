@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from ddmi_diffusion.resumption import CHECKPOINTS, describe_run, note_changes, s
 from ddmi_diffusion.run_log import RunLog
 from ddmi_diffusion.trained_objective import Gradients, TrainedObjective
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
+
+logger = logging.getLogger("ddmi")
 
 _MODEL_STREAM, _DISCRIMINATOR_STREAM = 1, 2  # of StepRandom; 0 is the data's
 
@@ -48,18 +51,18 @@ class Trainer:
         *,
         discriminator: nn.Module | None = None,
         discriminator_config: OptimizerConfig | None = None,
-        on_sheet: Callable[[int, nn.Module], None] | None = None,
+        on_preview: Callable[[int, nn.Module], None] | None = None,
         milestones: Mapping[int, Callable[[int, nn.Module], None]] | None = None,
     ) -> None:
         """`discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
-        takes its own, the discriminator's parameters take no gradient. `on_sheet(steps_done, objective)` is called in
+        takes its own, the discriminator's parameters take no gradient. `on_preview(steps_done, objective)` is called in
         the main process with the averaged weights, in evaluation mode, without gradients; so is `milestones[n]` after
         n steps.
 
         Raises ValueError for an empty data set, a batch that cannot be split, nothing to train or shared parameters.
         """
         self.config, self.run_dir = config, Path(run_dir)
-        self.on_sheet, self.milestones = on_sheet, dict(milestones or {})
+        self.on_preview, self.milestones = on_preview, dict(milestones or {})
         unused = DistributedDataParallelKwargs(find_unused_parameters=config.find_unused_parameters)
         # Autocast is this class's own: accelerate's would hold for every later run of the process.
         self.accelerator = Accelerator(cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused])
@@ -121,7 +124,7 @@ class Trainer:
                     board = self.config.tensorboard
                     log = RunLog(self.run_dir, start, total=self.config.steps, tensorboard=board)
                     for note in notes:
-                        log.note(note)
+                        logger.info("%s", note)
                 metrics = self._loop(start, metrics, log, stop)
                 # Scripts may end here: a thread that still held the last message's tensors would abort them.
                 self.accelerator.wait_for_everyone()
@@ -153,8 +156,8 @@ class Trainer:
                 self._with_average(self.milestones[done], done)
             if last or stopping or (config.save_every and done % config.save_every == 0):
                 self._save(done, metrics)
-            if self.on_sheet is not None and config.sheet_every and (last or done % config.sheet_every == 0):
-                self._with_average(self.on_sheet, done)
+            if self.on_preview is not None and config.preview_every and (last or done % config.preview_every == 0):
+                self._with_average(self.on_preview, done)
             if stopping and not last:
                 raise TrainingInterrupted(f"stopped at step {done}; run again with --resume")
         return metrics

@@ -78,8 +78,8 @@ class TrainerConfig(OptimizerConfig):
     """Newest checkpoints to keep."""
     log_every: int = 10
     """Steps between two lines of metrics."""
-    sheet_every: int = 0
-    """Steps between two calls of `on_sheet`, which is also called after the last step; 0: never."""
+    preview_every: int = 0
+    """Steps between two calls of `on_preview`, which is also called after the last step; 0: never."""
     num_workers: int = 0
     """Processes that prepare batches; 0: the training process does."""
     tensorboard: bool = True
@@ -93,7 +93,7 @@ class TrainerConfig(OptimizerConfig):
         super().__post_init__()
         for name, least in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("ema_every", 1), ("keep", 1)):
             self._at_least(name, least)
-        for name, least in (("log_every", 1), ("save_every", 0), ("sheet_every", 0), ("num_workers", 0), ("seed", 0)):
+        for name, least in (("log_every", 1), ("save_every", 0), ("preview_every", 0), ("num_workers", 0), ("seed", 0)):
             self._at_least(name, least)
         if self.batch_size % self.accumulate:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.denoiser import DenoiserConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
 
 Planes = list[Tensor]
@@ -126,42 +128,55 @@ class Stage(nn.Module):
         return planes if self.attention is None else self.attention(planes, cond)
 
 
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig(DenoiserConfig):
+    """The U-Net over latent planes."""
+
+    width: int = 224
+    """Channels of the finest level."""
+    multipliers: tuple[int, ...] = (1, 2, 4, 6)
+    """Channels of each level as multiples of the width; sides halve (rounded up) between levels."""
+    blocks: int = 2
+    """Residual blocks a level."""
+    attention_factors: tuple[int, ...] = (2, 4, 8)
+    """Attention at the levels that are down-sampled by these factors; 1 is the finest."""
+    head_channels: int = 32
+    """Of an attention head."""
+    groups: int = 32
+    """Of GroupNorm."""
+    dropout: float = 0.0
+    """In the residual blocks."""
+    scale_shift: bool = False
+    """The time scales and shifts the second norm of a block instead of being added."""
+    positions: bool = False
+    """A learned vector for each cell of each plane, added after the first convolution.  Without it, planes side by side
+    are told apart by their content only, which is nearly all noise while they are laid out."""
+
+    def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing, condition: int | None = None) -> PlaneUNet:
+        return PlaneUNet(plane_shapes, packing, self, condition=condition)
+
+
 class PlaneUNet(nn.Module):
     """U-Net over latent planes: the same convolutions on each plane, attention over the tokens of all.
 
     Args:
         plane_shapes: (channels, rows, columns) of each latent plane; sides of any size, also odd.
         packing: how the latent comes, see `LatentSpace`.
-        width: channels of the finest level.
-        multipliers: channels of each level as multiples of `width`; sides halve (rounded up) between levels.
-        blocks: residual blocks a level.
-        attention_factors: attention at the levels that are down-sampled by these factors (1 is the finest).
-        head_channels: channels of an attention head.
+        config: its sizes.
         condition: width of the conditioning tokens for cross-attention, or None.
-        groups: of GroupNorm.
-        dropout: in the residual blocks.
-        scale_shift: the time scales and shifts the second norm instead of being added.
-        positions: a learned vector for each cell of each plane, added after the first convolution.  Without it, planes
-            side by side are told apart by their content only, which is nearly all noise while they are laid out.
     """
 
     def __init__(
         self,
         plane_shapes: Sequence[PlaneShape],
         packing: Packing = "grid",
+        config: UNetConfig | None = None,
         *,
-        width: int = 224,
-        multipliers: Sequence[int] = (1, 2, 4, 6),
-        blocks: int = 2,
-        attention_factors: Sequence[int] = (2, 4, 8),
-        head_channels: int = 32,
         condition: int | None = None,
-        groups: int = 32,
-        dropout: float = 0.0,
-        scale_shift: bool = False,
-        positions: bool = False,
     ) -> None:
         super().__init__()
+        config = config or UNetConfig()
+        width, multipliers, blocks = config.width, config.multipliers, config.blocks
         self.plane_shapes = tuple((int(c), int(h), int(w)) for c, h, w in plane_shapes)
         self.packing: Packing = packing
         self.width = width
@@ -170,16 +185,17 @@ class PlaneUNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time))
         self.condition = condition
         self.stem = nn.Conv2d(channels, width, 3, padding=1)
-        places = self.plane_shapes[: 1 if packing == "grid" else None] if positions else ()
+        places = self.plane_shapes[: 1 if packing == "grid" else None] if config.positions else ()
         self.positions = nn.ParameterList(0.1 * torch.randn(width, *sides) for _, *sides in places)
 
         def stage(inputs: int, outputs: int, factor: int) -> Stage:
-            block = TimedBlock(inputs, outputs, time, groups=groups, dropout=dropout, scale_shift=scale_shift)
-            attends = factor in attention_factors or factor == 0
-            attention = (
-                PlanesAttention(outputs, head_channels=head_channels, groups=groups, condition=condition)
-                if attends
-                else None
+            block = TimedBlock(
+                inputs, outputs, time, groups=config.groups, dropout=config.dropout, scale_shift=config.scale_shift
+            )
+            if factor and factor not in config.attention_factors:
+                return Stage(block, None)
+            attention = PlanesAttention(
+                outputs, head_channels=config.head_channels, groups=config.groups, condition=condition
             )
             return Stage(block, attention)
 
@@ -208,7 +224,7 @@ class PlaneUNet(nn.Module):
             self.up.append(stages)
             if level:
                 self.upsamples.append(nn.Conv2d(current, current, 3, padding=1))
-        self.norm = _norm(current, groups)
+        self.norm = _norm(current, config.groups)
         self.out = _zero(nn.Conv2d(current, channels, 3, padding=1))
 
     def forward(

@@ -6,16 +6,26 @@ from ddmi_fields.grids import cell_centres, grid_coordinates
 from ddmi_fields.interpolation import sample_plane, sample_plane_on_grid, sample_plane_twice_differentiable
 from ddmi_fields.layout import PlaneLayout
 from ddmi_fields.plane_embedding import PlaneEmbedding
-from ddmi_fields.read_out import CoarseToFineReadOut, ConcatReadOut, ReadOut
+from ddmi_fields.read_out import (
+    CoarseToFineReadOut,
+    CoarseToFineReadOutConfig,
+    ConcatReadOut,
+    ConcatReadOutConfig,
+    ReadOut,
+    ReadOutConfig,
+)
 
 __all__ = [
     "BasisField",
     "CoarseToFineReadOut",
+    "CoarseToFineReadOutConfig",
     "ConcatReadOut",
+    "ConcatReadOutConfig",
     "ImplicitFunction",
     "PlaneEmbedding",
     "PlaneLayout",
     "ReadOut",
+    "ReadOutConfig",
     "cell_centres",
     "grid_coordinates",
     "sample_plane",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_fields.blocks import ModulatedLinear, ResidualBlock, StyledBlock, sinusoidal_embedding
+from ddmi_fields.layout import PlaneLayout
 
 Fusion = Literal["concat", "sum"]
 
@@ -53,6 +55,14 @@ class ReadOut(nn.Module, ABC):
             raise ValueError(f"{name}: the scale must be one number or ({like.shape[0]},), got {tuple(scale.shape)}")
         embedded = sinusoidal_embedding(scale.reshape(-1), self.width // 4)
         return self.style(embedded.to(self.last_layer.dtype))
+
+
+class ReadOutConfig(ABC):
+    """The settings of a read-out: a frozen dataclass that builds it."""
+
+    @abstractmethod
+    def build(self, layout: PlaneLayout, channels: Sequence[int]) -> ReadOut:
+        """A read-out of embeddings of these widths, coarse to fine (`BasisField.channels`)."""
 
 
 def _style_network(width: int) -> nn.Module:
@@ -149,6 +159,30 @@ class CoarseToFineReadOut(ReadOut):
         return self.out(h) if style is None else self.out(h, style)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CoarseToFineReadOutConfig(ReadOutConfig):
+    """The MLP that reads values out of basis fields, scale after scale (CFC)."""
+
+    out_channels: int = 3
+    """Channels of a value."""
+    width: int = 256
+    """Of the hidden layers."""
+    fusion: Fusion = "concat"
+    """How a scale joins the hidden state."""
+    coordinates: bool = False
+    """The coordinate itself is an input."""
+    native: int | None = None
+    """Rows of the grid at which the scale condition is 1; None: no condition."""
+    layers: int = 3
+    """Modulated layers a block (scale-conditioned read-outs)."""
+
+    def build(self, layout: PlaneLayout, channels: Sequence[int]) -> CoarseToFineReadOut:
+        return CoarseToFineReadOut(
+            channels, self.out_channels, width=self.width, fusion=self.fusion,
+            coordinates=len(layout.axes) if self.coordinates else 0, native=self.native, layers=self.layers,
+        )  # fmt: skip
+
+
 class ConcatReadOut(ReadOut):
     """All scales concatenated at the input of a residual MLP: the ablation PE+HDBF without CFC (Table 8).
 
@@ -193,3 +227,27 @@ class ConcatReadOut(ReadOut):
         for block in self.blocks:
             h = block(h, style)
         return self.out(h) if style is None else self.out(h, style)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcatReadOutConfig(ReadOutConfig):
+    """The MLP that reads values out of all scales at once (the ablation PE+HDBF)."""
+
+    out_channels: int = 3
+    """Channels of a value."""
+    width: int = 256
+    """Of the hidden layers."""
+    blocks: int = 4
+    """Residual blocks."""
+    coordinates: bool = False
+    """The coordinate itself is an input."""
+    native: int | None = None
+    """Rows of the grid at which the scale condition is 1; None: no condition."""
+    layers: int = 3
+    """Modulated layers a block (scale-conditioned read-outs)."""
+
+    def build(self, layout: PlaneLayout, channels: Sequence[int]) -> ConcatReadOut:
+        return ConcatReadOut(
+            channels, self.out_channels, width=self.width, blocks=self.blocks,
+            coordinates=len(layout.axes) if self.coordinates else 0, native=self.native, layers=self.layers,
+        )  # fmt: skip

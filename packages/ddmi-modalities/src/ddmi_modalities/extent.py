@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+FIELD_HALF = 0.55
+"""Half the side, in world units, of the cube that shapes and scenes are functions of: the unit cube and 10 %."""
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -36,8 +39,8 @@ class Extent:
             raise ValueError(f"Extent: the bounds must be finite, got low {self.low} and high {self.high}")
 
     @classmethod
-    def cube(cls, half: float = 0.55, axes: int = 3) -> Extent:
-        """[-half, half] on each of `axes` axes; the default is that of shapes, the unit cube and a margin of 10 %."""
+    def cube(cls, half: float = FIELD_HALF, axes: int = 3) -> Extent:
+        """[-half, half] on each of `axes` axes; the default is that of shapes and scenes."""
         return cls((-half,) * axes, (half,) * axes)
 
     @property

@@ -1,30 +1,32 @@
 """The seam between a kind of signal and everything else: what a modality must be able to do.
 
-To add a fifth modality, write one class with the members of `Modality` in a sub-package of its own (or in your own
-package).  Nothing else has to change: the autoencoder sees `inputs`, calls `predict` and `nll`, and never looks into
-the query; the command line parses a `View` and saves an `Artefact`.
+To add a fifth modality, write one class with the members of `Modality` and a `ModalitySpec` that names it, in a
+distribution of your own: see docs/how-to/modality.md.  The autoencoder sees `inputs`, calls `predict` and `nll`, and
+never looks into the query; the command line parses `RenderOptions` and saves a `Rendering`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from ddmi_fields import ImplicitFunction, PlaneLayout
-from ddmi_modalities.splits import Split
+from ddmi_modalities.datasets.splits import Split
 from ddmi_vae import Randomness
 
 Item_co = TypeVar("Item_co", covariant=True)
-Item = TypeVar("Item")
-Query = TypeVar("Query")
-ViewT = TypeVar("ViewT")
-EvaluationT = TypeVar("EvaluationT")
-Made = TypeVar("Made", bound="Artefact")
+Item = TypeVar("Item", default=Any)
+Query = TypeVar("Query", default=Any)
+Options = TypeVar("Options", default=Any)
+Rendered = TypeVar("Rendered", bound="Rendering", default=Any)
+Kind = TypeVar("Kind", bound="Modality[Any, Any, Any, Any]")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Batch(Generic[Query]):
 
 
 @runtime_checkable
-class Artefact(Protocol):
+class Rendering(Protocol):
     """Something rendered from a batch of functions: images, meshes, clips."""
 
     def __len__(self) -> int:
@@ -67,62 +69,74 @@ class DataSet(Protocol[Item_co]):
 
 
 @runtime_checkable
+class Described(Protocol):
+    """A data set that can say more of itself than its length."""
+
+    def describe(self) -> str: ...
+
+
+@runtime_checkable
 class FunctionSource(Protocol):
-    """A trained model, as a modality's evaluation and report see it."""
+    """A trained model, as evaluations and reports see it."""
 
     @property
     def can_sample(self) -> bool:
         """Whether there is a second stage; without it `sample` and `prior` are not called."""
 
-    def reconstruct(self, inputs: tuple[Tensor, ...]) -> ImplicitFunction:
-        """The functions of the posterior means of `Modality.inputs(...)`."""
-
     @property
     def can_prompt(self) -> bool:
         """Whether `sample` takes prompts."""
+
+    def reconstruct(self, inputs: tuple[Tensor, ...]) -> ImplicitFunction:
+        """The functions of the posterior means of `Modality.inputs(...)`, on any device."""
 
     def sample(
         self,
         count: int,
         *,
-        seed: int,
+        seed: int = 0,
         start: int = 0,
-        prompts: Sequence[str] | None = None,
-        guidance: float | None = None,
+        prompts: str | Sequence[str] | None = None,
+        guidance_scale: float | None = None,
     ) -> ImplicitFunction:
         """Generated functions number `start` to `start + count`; each depends on (seed, its number) only.
 
-        `prompts`, one for all or one each, say what they shall be, `guidance` how strictly; None is the default.
+        `prompts`, one for all or one each, say what they shall be, `guidance_scale` how strictly; None is the default.
         """
 
-    def prior(self, count: int, *, seed: int, start: int = 0) -> ImplicitFunction:
+    def prior(self, count: int, *, seed: int = 0, start: int = 0) -> ImplicitFunction:
         """As `sample`, from standard normal whitened latents without diffusion."""
 
 
-class Modality(Protocol[Item, Query, ViewT, EvaluationT, Made]):
+class Modality(ABC, Generic[Item, Query, Options, Rendered]):
     """One kind of signal.  An implementation is a frozen keyword-only dataclass: its fields are the configuration."""
 
+    source: str
+    """Where the data come from; `--data` replaces it."""
+
     @property
+    @abstractmethod
     def layout(self) -> PlaneLayout:
         """The axes of the domain and the planes that span it."""
 
     @property
-    def View(self) -> type[ViewT]:
+    @abstractmethod
+    def RenderOptions(self) -> type[Options]:
         """The frozen dataclass of rendering options; every field has a default and a docstring, for the CLI."""
 
-    @property
-    def Evaluation(self) -> type[EvaluationT]:
-        """The frozen dataclass of the settings of `evaluate`, such as counts and weights, likewise."""
-
+    @abstractmethod
     def dataset(self, split: Split) -> DataSet[Item]:
         """The data of a split.  Raises ValueError with the remedy when it cannot be had."""
 
+    @abstractmethod
     def captions(self, item: Item) -> tuple[str, ...]:
         """English sentences or words that describe an item, for generation from text; none where nobody wrote any."""
 
+    @abstractmethod
     def inputs(self, items: Sequence[Item]) -> tuple[Tensor, ...]:
         """What the encoder reads, without randomness: for evaluation, and for encoding a data set before stage 2."""
 
+    @abstractmethod
     def collate(self, items: Sequence[Item], rng: Randomness) -> Batch[Query]:
         """A training batch.
 
@@ -130,33 +144,33 @@ class Modality(Protocol[Item, Query, ViewT, EvaluationT, Made]):
         `rng.shared` and `rng.shared_choice`.  The result is a function of (seed, step, position in the global batch).
         """
 
+    @abstractmethod
     def predict(self, function: ImplicitFunction, query: Query) -> Float[Tensor, "batch query channel"]:
         """The functions' values at the query: a read-out at coordinates, or rendered rays."""
 
+    @abstractmethod
     def nll(
         self, prediction: Float[Tensor, "batch query channel"], target: Float[Tensor, "batch query channel"]
     ) -> Float[Tensor, " batch"]:
         """Negative log likelihood: sum over channels, mean over the query, one value per item (eq. 9)."""
 
-    def render(self, function: ImplicitFunction, view: ViewT) -> Made:
+    @abstractmethod
+    def render(self, function: ImplicitFunction, options: Options) -> Rendered:
         """What a person wants to see of these functions."""
 
-    def truth(self, items: Sequence[Item], view: ViewT) -> Made:
-        """The same view of the data itself, to compare with."""
+    @abstractmethod
+    def truth(self, items: Sequence[Item], options: Options) -> Rendered:
+        """The data themselves, rendered likewise, to compare with."""
 
+    @abstractmethod
     def read(self, path: Path) -> tuple[Tensor, ...]:
         """One file of the user as the encoder's inputs, with a batch of 1.  Raises ValueError naming the file."""
 
-    def view_of(self, path: Path, view: ViewT) -> ViewT:
-        """The view in which to render what `read` takes from a file: `view`, or with what the file says itself."""
+    def options_of(self, path: Path, options: Options) -> Options:
+        """How to render what `read` takes from a file: `options`, or with what the file says itself."""
+        return options
 
-    def evaluate(
-        self, model: FunctionSource, settings: EvaluationT, *, seed: int, note: Callable[[str], None]
-    ) -> dict[str, float]:
-        """All metrics of a trained model on held-out data, as one flat dictionary; `note` says what is being done."""
 
-    def report(self, model: FunctionSource, directory: Path, *, seed: int, note: Callable[[str], None]) -> list[Path]:
-        """Pictures that show what a model has learnt; returns their paths."""
-
-    def metrics(self, made: Made, true: Made) -> dict[str, float]:
-        """Pairwise quality of `made` against `true`: two artefacts of the same view, item by item."""
+def with_source(modality: Kind, source: str) -> Kind:
+    """The same, with its data elsewhere."""
+    return replace(modality, source=source)  # type: ignore[type-var]  # implementations are dataclasses

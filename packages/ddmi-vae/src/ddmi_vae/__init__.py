@@ -1,22 +1,32 @@
 """Discrete-to-continuous VAE: planes in, continuous functions out."""
 
-from ddmi_vae.likelihood import bernoulli_nll, gaussian_nll, laplace_nll
+from ddmi_vae.likelihood import LIKELIHOODS, Distance, bernoulli_nll, gaussian_nll, laplace_nll
+from ddmi_vae.losses import DiscriminatorConfig, Losses, TermConfig
 from ddmi_vae.model import D2CVAE
-from ddmi_vae.objective import Ramp, Term, VAEBatch, VAEObjective, reconstruct
-from ddmi_vae.planes import PlaneDecoder, PlaneEncoder
+from ddmi_vae.objective import AdversarialTerm, Ramp, Term, VAEBatch, VAEObjective, reconstruct
+from ddmi_vae.planes import EncoderConfig, PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig
 from ddmi_vae.posterior import Planes, Posterior, Randomness
 from ddmi_vae.regularisation import SpectralRegulariser, convolution_matrices
 
 __all__ = [
     "D2CVAE",
+    "LIKELIHOODS",
+    "AdversarialTerm",
+    "DiscriminatorConfig",
+    "Distance",
+    "EncoderConfig",
+    "Losses",
     "PlaneDecoder",
+    "PlaneDecoderConfig",
     "PlaneEncoder",
+    "PlaneEncoderConfig",
     "Planes",
     "Posterior",
     "Ramp",
     "Randomness",
     "SpectralRegulariser",
     "Term",
+    "TermConfig",
     "VAEBatch",
     "VAEObjective",
     "bernoulli_nll",

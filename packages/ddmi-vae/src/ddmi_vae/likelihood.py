@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -26,3 +30,11 @@ def laplace_nll(prediction: Values, target: Values) -> Float[Tensor, " batch"]:
 def bernoulli_nll(logits: Values, target: Values) -> Float[Tensor, " batch"]:
     """Binary cross-entropy on logits, targets in {0, 1}: the Bernoulli likelihood (occupancy)."""
     return _per_item(F.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="none"))
+
+
+Distance = Literal["laplace", "gaussian"]
+"""Of continuous values: Laplace is the L1 distance, Gaussian the squared one."""
+
+LIKELIHOODS: Mapping[Distance, Callable[[Values, Values], Float[Tensor, " batch"]]] = MappingProxyType(
+    {"laplace": laplace_nll, "gaussian": gaussian_nll}
+)

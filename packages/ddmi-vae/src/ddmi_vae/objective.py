@@ -43,7 +43,7 @@ class VAEBatch(Protocol):
 Predict = Callable[[ImplicitFunction, Any], Tensor]
 Likelihood = Callable[[Tensor, Any], Float[Tensor, " batch"]]
 Term = Callable[[Tensor, Any, Any, int], Float[Tensor, " batch"]]
-Adversary = Callable[[Tensor, Any, Tensor, Tensor, int, Randomness], Tensor]
+AdversarialTerm = Callable[[Tensor, Any, Tensor, Tensor, int, Randomness], Tensor]
 
 
 class VAEObjective(nn.Module):
@@ -58,7 +58,7 @@ class VAEObjective(nn.Module):
         nll: `(prediction, target) -> (batch,)`.
         kl_weight: lambda_z as a function of the step.
         terms: further weighted terms by name: `(prediction, target, query, step) -> (batch,)`.
-        adversary: optional `(prediction, query, reconstruction loss, last_layer, step, rng) -> scalar`, weighted.
+        adversarial: optional `(prediction, query, reconstruction loss, last_layer, step, rng) -> scalar`, weighted.
         spectral_weight: optional weight of the sum of largest singular values, as a function of the step.
     """
 
@@ -70,19 +70,19 @@ class VAEObjective(nn.Module):
         nll: Likelihood,
         kl_weight: Callable[[int], float],
         terms: Mapping[str, Term] | None = None,
-        adversary: Adversary | None = None,
+        adversarial: AdversarialTerm | None = None,
         spectral_weight: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__()
         self.vae = vae
         self.predict, self.nll, self.kl_weight = predict, nll, kl_weight
         # Held outside the module tree: their weights are not the model's, and are neither trained nor saved with it.
-        self._terms = (dict(terms or {}), adversary)
+        self._terms = (dict(terms or {}), adversarial)
         self.spectral_weight = spectral_weight
         self.spectral = SpectralRegulariser(nn.ModuleList([vae.encoder, vae.decoder])) if spectral_weight else None
 
     def forward(self, batch: VAEBatch, *, step: int, rng: Randomness) -> dict[str, Any]:
-        terms, adversary = self._terms
+        terms, adversarial = self._terms
         posterior = self.vae.encode(batch.inputs)
         function = self.vae.function(posterior.sample(rng))
         prediction = self.predict(function, batch.query)
@@ -93,8 +93,8 @@ class VAEObjective(nn.Module):
         for name, term_of in terms.items():
             term = term_of(prediction, batch.target, batch.query, step).float().mean()
             loss, logged[name] = loss + term, term.detach()
-        if adversary is not None:
-            term = adversary(prediction, batch.query, loss, self.vae.last_layer, step, rng)
+        if adversarial is not None:
+            term = adversarial(prediction, batch.query, loss, self.vae.last_layer, step, rng)
             loss, logged["adversarial"] = loss + term, term.detach()
         loss = loss + self.kl_weight(step) * kl
         if self.spectral is not None and self.spectral_weight is not None:

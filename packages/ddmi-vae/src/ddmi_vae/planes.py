@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,15 +45,112 @@ def _check_planes(name: str, planes: Sequence[Tensor], layout: PlaneLayout, chan
 class _Middle(nn.Module):
     """The coarsest level: block, attention within each plane, block, then mixing across planes."""
 
-    def __init__(self, planes: int, channels: int, mixing: Mixing, groups: int, heads: int) -> None:
+    def __init__(self, planes: int, channels: int, config: PlaneEncoderConfig | PlaneDecoderConfig) -> None:
         super().__init__()
-        self.block1 = ConvBlock(channels, channels, groups=groups)
-        self.attention = PlaneAttention(channels, heads=heads, groups=groups)
-        self.block2 = ConvBlock(channels, channels, groups=groups)
-        self.mix = PlaneMixing(mixing, planes, channels, groups=groups, heads=heads)
+        attention = dict(heads=config.heads, groups=config.groups)
+        self.block1 = ConvBlock(channels, channels, groups=config.groups)
+        self.attention = PlaneAttention(channels, **attention)
+        self.block2 = ConvBlock(channels, channels, groups=config.groups)
+        self.mix = PlaneMixing(config.mixing, planes, channels, **attention)
 
     def forward(self, planes: list[Tensor]) -> list[Tensor]:
         return self.mix(on_each(lambda plane: self.block2(self.attention(self.block1(plane))), planes))
+
+
+def _levels(widths: Sequence[int], config: PlaneEncoderConfig | PlaneDecoderConfig) -> nn.ModuleList:
+    """Residual blocks of every level, in the order in which features go through them."""
+    return nn.ModuleList(
+        nn.Sequential(
+            *(ConvBlock(current if i else previous, current, groups=config.groups) for i in range(config.blocks))
+        )
+        for previous, current in zip([widths[0], *widths], widths, strict=False)
+    )
+
+
+def _mixes(
+    widths: Sequence[int], config: PlaneEncoderConfig | PlaneDecoderConfig, layout: PlaneLayout
+) -> nn.ModuleDict:
+    planes, attention = len(layout.planes), dict(groups=config.groups, heads=config.heads)
+    return nn.ModuleDict(
+        {str(i): PlaneMixing(config.mixing, planes, widths[i], **attention) for i in config.mixed_levels}
+    )
+
+
+class EncoderConfig(ABC):
+    """An encoder of any kind: data to planes of moments."""
+
+    @abstractmethod
+    def build(self, layout: PlaneLayout, latent_channels: int) -> nn.Module:
+        """`encoder(inputs) -> Planes` of 2 C channels for each plane of the layout, C = `latent_channels`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneEncoderConfig(EncoderConfig):
+    """Convolutional encoder of planes."""
+
+    in_channels: int = 3
+    """Channels of the data."""
+    patch: int = 1
+    """Cells a side that the first convolution turns into one; 1 is a 3x3 convolution of stride 1."""
+    width: int = 128
+    """Channels of the finest level."""
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    """Channels of each level as multiples of the width, fine to coarse; sides halve between levels."""
+    blocks: int = 2
+    """Residual blocks a level."""
+    shortcuts: bool = False
+    """Parameter-free shortcuts around sampling (residual autoencoding): narrow networks learn much faster."""
+    mixing: Mixing = "none"
+    """How planes see each other at the coarsest level and at `mixed_levels`, see `PlaneMixing`."""
+    mixed_levels: tuple[int, ...] = ()
+    """Further levels at which they do; 0 is the finest."""
+    scaled_axes: str | None = None
+    """Axes that are halved between levels; the others, such as time, keep their size; None: all."""
+    groups: int = 32
+    """Of GroupNorm."""
+    heads: int = 1
+    """Of attention."""
+
+    def build(self, layout: PlaneLayout, latent_channels: int) -> PlaneEncoder:
+        return PlaneEncoder(layout, latent_channels, self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneDecoderConfig:
+    """Convolutional decoder from latent planes to basis fields."""
+
+    channels: int = 64
+    """Of a basis vector."""
+    scales: int = 3
+    """Scales of basis fields: the finest levels of the decoder."""
+    width: int = 128
+    """Channels of the finest level."""
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    """Channels of each level as multiples of the width, fine to coarse; sides double between levels."""
+    blocks: int = 3
+    """Residual blocks a level."""
+    shortcuts: bool = False
+    """Parameter-free shortcuts around sampling (residual autoencoding)."""
+    mixing: Mixing = "none"
+    """How planes see each other at the coarsest level and at `mixed_levels`, see `PlaneMixing`."""
+    mixed_levels: tuple[int, ...] = ()
+    """Further levels at which they do; 0 is the coarsest."""
+    scaled_axes: str | None = None
+    """Axes that are doubled between levels, such as 'xy' where time is not; None: all."""
+    reduction: Reduction = "sum"
+    """How the embeddings of several planes become one."""
+    groups: int = 32
+    """Of GroupNorm."""
+    heads: int = 1
+    """Of attention."""
+
+    def build(self, layout: PlaneLayout, latent_channels: int) -> PlaneDecoder:
+        return PlaneDecoder(layout, latent_channels, self)
+
+    def embedding_channels(self, layout: PlaneLayout) -> list[int]:
+        """Width of each scale's embedding."""
+        planes = 1 if self.reduction == "sum" else len(layout.planes)
+        return [self.channels * planes] * self.scales
 
 
 class PlaneEncoder(nn.Module):
@@ -59,60 +158,25 @@ class PlaneEncoder(nn.Module):
 
     Args:
         layout: the planes; each goes through the same weights.
-        in_channels: channels of the input planes.
         latent_channels: C; the output has 2C channels, mean and log-variance.
-        patch: cells a side that the first convolution turns into one (1: a 3x3 convolution of stride 1).
-        width: channels of the finest level.
-        multipliers: channels of each level as multiples of `width`, fine to coarse; sides halve between levels.
-        blocks: residual blocks a level.
-        mixing: how planes see each other at the coarsest level, see `PlaneMixing`.
-        mixed_levels: further levels at which they do, 0 is the finest.
-        scaled_axes: axes that are halved (all by default); the others keep their size, such as time.
-        shortcuts: around down-sampling, see `Downsample`; with it a narrow encoder learns much faster.
-        groups, heads: of GroupNorm and attention.
+        config: its sizes.
     """
 
-    def __init__(
-        self,
-        layout: PlaneLayout,
-        in_channels: int,
-        latent_channels: int,
-        *,
-        patch: int = 1,
-        width: int = 128,
-        multipliers: Sequence[int] = (1, 2, 4),
-        blocks: int = 2,
-        mixing: Mixing = "none",
-        mixed_levels: Sequence[int] = (),
-        scaled_axes: str | None = None,
-        shortcuts: bool = False,
-        groups: int = 32,
-        heads: int = 1,
-    ) -> None:
+    def __init__(self, layout: PlaneLayout, latent_channels: int, config: PlaneEncoderConfig | None = None) -> None:
         super().__init__()
+        config = config or PlaneEncoderConfig()
         self.layout = layout
-        self.in_channels = in_channels
-        self.scaled = _scaled_sides(layout, scaled_axes)
-        widths = [width * m for m in multipliers]
-        if shortcuts:
+        self.in_channels, self.patch = config.in_channels, config.patch
+        self.scaled = _scaled_sides(layout, config.scaled_axes)
+        widths = [config.width * m for m in config.multipliers]
+        if config.shortcuts:
             check_shortcuts(widths)
-        self.patch = patch
-        self.stem = (
-            nn.Conv2d(in_channels, widths[0], 3, padding=1)
-            if patch == 1
-            else nn.Conv2d(in_channels, widths[0], patch, stride=patch)
-        )
-        self.levels = nn.ModuleList(
-            nn.Sequential(*(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks)))
-            for previous, current in zip([widths[0], *widths], widths, strict=False)
-        )
-        count = len(layout.planes)
-        self.mixes = nn.ModuleDict(
-            {str(i): PlaneMixing(mixing, count, widths[i], groups=groups, heads=heads) for i in mixed_levels}
-        )
-        self.downsamples = nn.ModuleList(Downsample(w, shortcut=shortcuts) for w in widths[:-1])
-        self.middle = _Middle(count, widths[-1], mixing, groups, heads)
-        self.norm = group_norm(widths[-1], groups)
+        kernel, padding = (3, 1) if self.patch == 1 else (self.patch, 0)
+        self.stem = nn.Conv2d(self.in_channels, widths[0], kernel, stride=self.patch, padding=padding)
+        self.levels, self.mixes = _levels(widths, config), _mixes(widths, config, layout)
+        self.downsamples = nn.ModuleList(Downsample(w, shortcut=config.shortcuts) for w in widths[:-1])
+        self.middle = _Middle(len(layout.planes), widths[-1], config)
+        self.norm = group_norm(widths[-1], config.groups)
         self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1)
 
     def forward(self, planes: Planes | Tensor) -> Planes:
@@ -144,52 +208,35 @@ class PlaneDecoder(nn.Module):
     """Latent planes to basis fields `Xi = D(z)`: feature maps of the finest `scales` levels of one decoder (HDBF).
 
     Coarser levels are brought to `channels` by a 1x1 convolution, the finest by GroupNorm, SiLU and a 3x3 convolution.
-    `multipliers` run fine to coarse, as in `PlaneEncoder`; sides double between levels.
+
+    Args:
+        layout: the planes; each goes through the same weights.
+        latent_channels: C of a latent plane.
+        config: its sizes.
     """
 
-    def __init__(
-        self,
-        layout: PlaneLayout,
-        latent_channels: int,
-        channels: int,
-        *,
-        scales: int = 3,
-        width: int = 128,
-        multipliers: Sequence[int] = (1, 2, 4),
-        blocks: int = 3,
-        mixing: Mixing = "none",
-        mixed_levels: Sequence[int] = (),
-        scaled_axes: str | None = None,
-        shortcuts: bool = False,
-        reduction: Reduction = "sum",
-        groups: int = 32,
-        heads: int = 1,
-    ) -> None:
+    def __init__(self, layout: PlaneLayout, latent_channels: int, config: PlaneDecoderConfig | None = None) -> None:
         super().__init__()
-        if not 1 <= scales <= len(multipliers):
-            raise ValueError(f"PlaneDecoder: scales must be 1 to {len(multipliers)} (its levels), got {scales}")
+        config = config or PlaneDecoderConfig()
+        if not 1 <= config.scales <= len(config.multipliers):
+            raise ValueError(
+                f"PlaneDecoder: scales must be 1 to {len(config.multipliers)} (its levels), got {config.scales}"
+            )
         self.layout = layout
         self.latent_channels = latent_channels
-        self.reduction: Reduction = reduction
-        self.scaled = _scaled_sides(layout, scaled_axes)
-        widths = [width * m for m in reversed(multipliers)]
-        if shortcuts:
+        self.reduction: Reduction = config.reduction
+        self.scaled = _scaled_sides(layout, config.scaled_axes)
+        widths = [config.width * m for m in reversed(config.multipliers)]
+        if config.shortcuts:
             check_shortcuts(widths)
-        count = len(layout.planes)
         self.stem = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
-        self.middle = _Middle(count, widths[0], mixing, groups, heads)
-        self.levels = nn.ModuleList(
-            nn.Sequential(*(ConvBlock(previous if i == 0 else current, current, groups=groups) for i in range(blocks)))
-            for previous, current in zip([widths[0], *widths], widths, strict=False)
-        )
-        self.mixes = nn.ModuleDict(
-            {str(i): PlaneMixing(mixing, count, widths[i], groups=groups, heads=heads) for i in mixed_levels}
-        )
-        self.upsamples = nn.ModuleList(Upsample(w, shortcut=shortcuts) for w in widths[:-1])
-        first = len(widths) - scales
-        self.taps = nn.ModuleDict({str(i): nn.Conv2d(widths[i], channels, 1) for i in range(first, len(widths) - 1)})
-        self.norm = group_norm(widths[-1], groups)
-        self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        self.middle = _Middle(len(layout.planes), widths[0], config)
+        self.levels, self.mixes = _levels(widths, config), _mixes(widths, config, layout)
+        self.upsamples = nn.ModuleList(Upsample(w, shortcut=config.shortcuts) for w in widths[:-1])
+        tapped = range(len(widths) - config.scales, len(widths) - 1)
+        self.taps = nn.ModuleDict({str(i): nn.Conv2d(widths[i], config.channels, 1) for i in tapped})
+        self.norm = group_norm(widths[-1], config.groups)
+        self.out = nn.Conv2d(widths[-1], config.channels, 3, padding=1)
 
     def forward(self, latent: Planes) -> BasisField:
         """(batch, C, rows, columns) planes to basis fields, coarse to fine."""

@@ -2,100 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ddmi_modalities.image.evaluation_settings import ImageEvaluation
-from ddmi_modalities.image.features import FeatureNetwork, extract
+from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.image.items import ImageItem
-from ddmi_modalities.image.metrics import SSIM_WINDOW, bicubic, psnr, ssim
 from ddmi_modalities.image.modality import ImageModality
-from ddmi_modalities.image.set_distances import distances_to_held_out, spread
-from ddmi_modalities.image.view import ImageView
+from ddmi_modalities.image.view import ImageRenderOptions
+from ddmi_modalities.metrics.features import FeatureNetwork, feature_network
+from ddmi_modalities.metrics.pairs import SSIM_WINDOW, bicubic, psnr, ssim
+from ddmi_modalities.metrics.set_distances import FeatureSets, distances_to_held_out
 from ddmi_modalities.modality import FunctionSource
+from ddmi_modalities.spec import Measured
+
+logger = logging.getLogger("ddmi")
 
 CHUNK = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEvaluation:
+    """How much of a model is measured, and with what."""
+
+    count: int = 500
+    """Images a side of Frechet distances."""
+    pairs: int = 100
+    """Held-out images of PSNR and SSIM."""
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    """Sizes at which reconstructions are compared, as multiples of what the encoder sees."""
+    frechet_ratios: tuple[float, ...] = (1.0,)
+    """Sizes at which Frechet distances are measured; `fd/samples` at 1, `fd/samples/SIZE` at others."""
+    weights: Path | None = None
+    """Weights of Inception, for the usual FID; without them, features of EfficientNet-Lite0, which a package ships."""
+
+    def __post_init__(self) -> None:
+        if min(self.ratios + self.frechet_ratios, default=1.0) <= 0:
+            raise ValueError(
+                f"ImageEvaluation: sizes are positive multiples, got ratios {self.ratios} and frechet_ratios "
+                f"{self.frechet_ratios}"
+            )
 
 
 def evaluate_images(
     modality: ImageModality,
     model: FunctionSource,
-    network: FeatureNetwork,
     settings: ImageEvaluation,
     *,
     seed: int = 0,
-    note: Callable[[str], None] = lambda _: None,
-) -> dict[str, float]:
+    device: torch.device | str = "cpu",
+) -> Measured:
     """PSNR in dB and SSIM of held-out images, and Frechet distances, at the sizes that the settings name.
 
     `psnr_bicubic/S` enlarges the model's own reconstruction at the encoder's size; `psnr_bicubic_true/S` enlarges the
     true image.  All Frechet distances are to the same held-out images, at the same size: of training images
     (`fd/real`), of the held-out images' reconstructions, of samples, and of decoded draws from the prior.
     """
+    network = feature_network(settings.weights, device)
     held_out = modality.dataset("test")
-    compared = [held_out[i] for i in spread(len(held_out), settings.pairs)]
-    result = reconstruction_quality(modality, model, compared, settings.ratios, note)
+    compared = [held_out[i] for i in evenly_spaced(len(held_out), settings.pairs)]
+    result = reconstruction_quality(modality, model, compared, settings.ratios)
     result |= {"count/pairs": len(compared), "size/frechet": modality.size}
     for ratio in settings.frechet_ratios:
-        view = ImageView(resolution=int(ratio * modality.size))
-        distances = _distances(modality, model, network, view, settings.count, seed, note)
-        suffix = "" if ratio == 1 else f"/{view.size[0]}"
+        options = ImageRenderOptions(resolution=int(ratio * modality.size))
+        sets = feature_sets(modality, model, network, options, seed)
+        what = f"images of {options.size[0]} x {options.size[1]}"
+        distances = distances_to_held_out(sets, held_out, modality.dataset("train"), settings.count, what=what)
+        suffix = "" if ratio == 1 else f"/{options.size[0]}"
         result |= {key if key.startswith("count") else key + suffix: value for key, value in distances.items()}
-    return result
+    return Measured(metrics=result)
 
 
-def _distances(
-    modality: ImageModality,
-    model: FunctionSource,
-    network: FeatureNetwork,
-    view: ImageView,
-    count: int,
-    seed: int,
-    note: Callable[[str], None],
-) -> dict[str, float]:
-    """Frechet distances at one size."""
-    return distances_to_held_out(
-        model,
-        modality.dataset("test"),
-        modality.dataset("train"),
-        count,
+def feature_sets(
+    modality: ImageModality, model: FunctionSource, network: FeatureNetwork, options: ImageRenderOptions, seed: int
+) -> FeatureSets[ImageItem]:
+    """What a network sees of images at one size."""
+    return FeatureSets(
+        model=model,
+        network=network,
         inputs=modality.inputs,
-        truth=lambda items: modality.truth(items, view).images,
-        render=lambda functions: modality.render(functions, view).images,
-        features=partial(extract, network),
-        chunk=CHUNK,
+        truth=lambda items: modality.truth(items, options).images,
+        render=lambda functions, _: modality.render(functions, options).images,
         seed=seed,
-        what=f"images of {view.size[0]} x {view.size[1]} ({network.name})",
-        note=note,
+        chunk=CHUNK,
     )
 
 
 @torch.no_grad()
 def reconstruction_quality(
-    modality: ImageModality,
-    model: FunctionSource,
-    items: Sequence[ImageItem],
-    ratios: Sequence[float],
-    note: Callable[[str], None] = lambda _: None,
+    modality: ImageModality, model: FunctionSource, items: Sequence[ImageItem], ratios: Sequence[float]
 ) -> dict[str, float]:
     """PSNR and SSIM of reconstructions at several multiples of the encoder's size, with bicubic enlargements beside."""
-    native = ImageView(resolution=modality.size)
+    native = ImageRenderOptions(resolution=modality.size)
     true_native = modality.truth(items, native).images
     function = model.reconstruct(modality.inputs(items))
     made_native = modality.render(function, native).images
     result: dict[str, float] = {}
     for ratio in ratios:
         size = int(ratio * modality.size)
-        note(f"reconstructions of {len(items)} held-out images at {size} x {size}")
-        view = ImageView(resolution=size)
+        logger.info("reconstructions of %d held-out images at %d x %d", len(items), size, size)
+        options = ImageRenderOptions(resolution=size)
         ways: dict[str, list[Tensor]] = {"": []}
         for start in range(0, len(items), CHUNK):
             part = slice(start, start + CHUNK)
-            true = modality.truth(items[part], view).images
-            made = modality.render(function[part], view).images
+            true = modality.truth(items[part], options).images
+            made = modality.render(function[part], options).images
             ways[""].append(_pairwise(made, true))
             if ratio > 1:
                 for way, source in (("_bicubic", made_native), ("_bicubic_true", true_native)):

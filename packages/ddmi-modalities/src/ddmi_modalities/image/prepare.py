@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ddmi_modalities.image.cifar import batches_folder
-from ddmi_modalities.image.folder_split import pictures_of_split
-from ddmi_modalities.image.sources import SourceSettings
-from ddmi_modalities.pixels import centre_square, open_picture, resize_square, to_png, to_tensor
-from ddmi_modalities.preparation import Item, Plan
-from ddmi_modalities.splits import SPLITS
+from ddmi_modalities.datasets.preparation import Item, Plan
+from ddmi_modalities.datasets.splits import SPLITS
+from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_png, to_tensor
+from ddmi_modalities.image.data.cifar import batches_folder
+from ddmi_modalities.image.data.folder_split import pictures_of_split
+from ddmi_modalities.image.modality import ImageModality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ImagePreparation:
         if self.size is not None and self.size < 1:
             raise ValueError(f"ImagePreparation: size counts pixels, got {self.size}; give 1 or more")
 
-    def plan(self, modality: SourceSettings) -> Plan:
+    def plan(self, modality: ImageModality) -> Plan:
         """All pictures of the modality's source, in the splits that it assigns.
 
         At `size`, an item of the result has the pixels that one of the source has, bit for bit.  Raises ValueError

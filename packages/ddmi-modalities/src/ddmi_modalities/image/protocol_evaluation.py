@@ -2,28 +2,80 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
-from ddmi_modalities.array_cache import default_cache
-from ddmi_modalities.image.feature_cache import cached_features, digest
-from ddmi_modalities.image.features import extract
+from ddmi_modalities.datasets.array_cache import default_cache
+from ddmi_modalities.datasets.splits import Split, evenly_spaced
+from ddmi_modalities.files.checksums import sha256_file
+from ddmi_modalities.files.pixels import to_float
 from ddmi_modalities.image.items import ImageItem
-from ddmi_modalities.image.lpips import LPIPSLoss
 from ddmi_modalities.image.modality import ImageModality
-from ddmi_modalities.image.protocols import ImageProtocol, PairProtocol, SetProtocol
-from ddmi_modalities.image.set_distances import spread
-from ddmi_modalities.image.view import ImageView
+from ddmi_modalities.image.view import ImageRenderOptions
+from ddmi_modalities.metrics.feature_cache import cached_features, digest
+from ddmi_modalities.metrics.features import FeatureNetwork
+from ddmi_modalities.metrics.lpips import LPIPSLoss
+from ddmi_modalities.metrics.set_distances import FeatureSets
 from ddmi_modalities.modality import DataSet, FunctionSource
-from ddmi_modalities.pixels import to_float
+from ddmi_modalities.spec import Measured
+
+logger = logging.getLogger("ddmi")
+
+WINDOWS_AT = 1024
+PAIRS_FROM = 16
+"""Pixels a side that LPIPS needs: its network halves images four times."""
+
+
+Features = Float[Tensor, "_ feature"]
+Network = Callable[[Path, torch.device | str], FeatureNetwork]
+Statistic = Callable[[Features, Features, int], dict[str, float]]
+"""Of features of made images, of real ones, and a seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageProtocol:
+    """What is compared with what, as whom: a `SetProtocol` or a `PairProtocol`."""
+
+    weights: str
+    """Where a user gets the weights of the network."""
+    citation: str
+    """What the numbers may be compared with, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetProtocol(ImageProtocol):
+    """Two sets of images, by features of a network."""
+
+    network: Network
+    """From its weights and a device; it resizes images as its protocol says."""
+    statistic: Statistic
+    """What of the features."""
+    made: Literal["samples", "reconstructions"] = "samples"
+    """Which side the model makes."""
+    count: int | None = 50_000
+    """Made images; None: one for each real one."""
+    real: Split = "train"
+    """The other side: all images of this split."""
+    window: int | None = None
+    """Compare one window of so many pixels a side of each made image, at a random place, with as many of real ones;
+    None: whole images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairProtocol(ImageProtocol):
+    """Held-out images and their reconstructions, pair by pair: PSNR, SSIM and LPIPS, the mean of each."""
+
+    network: Literal["vgg", "alex"] = "vgg"
+    """The backbone of LPIPS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,35 +98,20 @@ class ImageProtocolSettings:
                 raise ValueError(f"evaluation: {name} is at least {least}, got {value}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """The numbers of a protocol, and under which conditions they were measured."""
-
-    metrics: dict[str, float]
-    conditions: dict[str, object]
-    """What a reader has to know: counts, resolution, network, sha256 of its weights and of the real images."""
-
-
-WINDOWS_AT = 1024
-PAIRS_FROM = 16
-"""Pixels a side that LPIPS needs: its network halves images four times."""
-
-
 def measure(
     modality: ImageModality,
     model: FunctionSource,
-    protocol: ImageProtocol,
     settings: ImageProtocolSettings,
     *,
+    protocol: ImageProtocol,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    note: Callable[[str], None] = lambda _: None,
 ) -> Measured:
     """One protocol's numbers.
 
     Args:
         seed: of the samples, the windows and the statistic's subsets.
-        device: of the feature network, and of the model, which is there already.
+        device: of the feature network.
 
     Raises:
         ValueError: There are no weights, no second stage for samples, or images smaller than the windows or than a
@@ -83,9 +120,9 @@ def measure(
     if settings.weights is None:
         raise ValueError(f"this protocol needs the weights of its network: give --weights FILE with {protocol.weights}")
     if isinstance(protocol, PairProtocol):
-        return _measure_pairs(modality, model, protocol, settings, settings.weights, device, note)
+        return _measure_pairs(modality, model, protocol, settings, settings.weights, device)
     assert isinstance(protocol, SetProtocol)
-    return _measure_sets(modality, model, protocol, settings, settings.weights, seed, device, note)
+    return _measure_sets(modality, model, protocol, settings, settings.weights, seed, device)
 
 
 def _measure_sets(
@@ -96,7 +133,6 @@ def _measure_sets(
     weights: Path,
     seed: int,
     device: torch.device | str,
-    note: Callable[[str], None],
 ) -> Measured:
     if protocol.made == "samples" and not model.can_sample:
         raise ValueError("this protocol needs samples; train stage 2 with `ddmi train ... --stage diffusion --resume`")
@@ -107,11 +143,11 @@ def _measure_sets(
             f"give --resolution {protocol.window} or more"
         )
     network = protocol.network(weights, device)
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    sha256 = sha256_file(weights)
     real = modality.dataset(protocol.real)
     chosen = list(range(len(real)))
     if settings.count is not None and settings.count < len(chosen):
-        chosen = spread(len(real), settings.count)
+        chosen = evenly_spaced(len(real), settings.count)
     wanted = protocol.count or len(chosen)
     count = min(wanted, settings.count or wanted)
     if protocol.window is not None:
@@ -120,23 +156,20 @@ def _measure_sets(
         raise ValueError(f"this protocol compares sets of images; there are {len(chosen)} real and {count} made ones")
     drawing = _Drawing(modality, resolution, protocol.window, seed, settings.batch)
 
-    note(f"features of {len(chosen)} real images at {resolution} x {resolution} ({network.name})")
+    logger.info("features of %d real images at %d x %d (%s)", len(chosen), resolution, resolution, network.name)
     folder = (modality.cache or default_cache()) / "features"
     reference, key = cached_features(
         lambda: drawing.real(real, chosen), len(chosen), network, f"{network.name} {sha256}", folder
     )
-    note(f"features of {count} {protocol.made}")
-
-    def make(start: int, size: int) -> ImplicitFunction:
-        if protocol.made == "samples":
-            return model.sample(size, seed=seed, start=start)
-        inputs = modality.inputs([real[i] for i in chosen[start : start + size]])
-        return model.reconstruct(tuple(one.to(device) for one in inputs))
-
-    made = extract(network, drawing.made(make, count, note))
-    metrics = protocol.statistic(made, reference, seed)
+    logger.info("features of %d %s", count, protocol.made)
+    sets = drawing.sets(model, network)
+    made = (
+        sets.of_samples(count)
+        if protocol.made == "samples"
+        else sets.of_reconstructions([real[i] for i in chosen[:count]])
+    )
     return Measured(
-        metrics=metrics,
+        metrics=protocol.statistic(made, reference, seed),
         conditions={
             "made": protocol.made,
             "count_made": count,
@@ -160,9 +193,8 @@ def _measure_pairs(
     settings: ImageProtocolSettings,
     weights: Path,
     device: torch.device | str,
-    note: Callable[[str], None],
 ) -> Measured:
-    from ddmi_modalities.image.metrics import psnr, ssim  # torchmetrics takes seconds to import
+    from ddmi_modalities.metrics.pairs import psnr, ssim  # torchmetrics takes seconds to import
 
     resolution = settings.resolution or modality.size
     if resolution < PAIRS_FROM:
@@ -172,18 +204,16 @@ def _measure_pairs(
         )
     distance = LPIPSLoss(weights, protocol.network).to(device)
     held_out = modality.dataset("test")
-    chosen = spread(len(held_out), settings.count or len(held_out))
+    chosen = evenly_spaced(len(held_out), settings.count or len(held_out))
     if not chosen:
         raise ValueError("this protocol compares held-out images, and the data hold out none")
     drawing = _Drawing(modality, resolution, None, 0, settings.batch)
-    note(f"reconstructions of {len(chosen)} held-out images at {resolution} x {resolution}")
-
-    def make(start: int, size: int) -> ImplicitFunction:
-        inputs = modality.inputs([held_out[i] for i in chosen[start : start + size]])
-        return model.reconstruct(tuple(one.to(device) for one in inputs))
-
+    logger.info("reconstructions of %d held-out images at %d x %d", len(chosen), resolution, resolution)
     rows = []
-    for true, made in zip(drawing.real(held_out, chosen), drawing.made(make, len(chosen), note), strict=True):
+    for start in range(0, len(chosen), settings.batch):
+        items = [held_out[i] for i in chosen[start : start + settings.batch]]
+        true = drawing.pixels(items, start)
+        made = drawing.render(model.reconstruct(modality.inputs(items)), start)
         lpips = distance(to_float(made).to(device), to_float(true).to(device))
         rows.append(torch.stack([psnr(made, true), ssim(made, true), lpips.cpu()]))
     means = torch.cat(rows, dim=1).mean(1).tolist()
@@ -197,7 +227,7 @@ def _measure_pairs(
             "resolution": resolution,
             "network": f"LPIPS ({protocol.network})",
             "weights": str(weights),
-            "sha256_weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "sha256_weights": sha256_file(weights),
             "sha256_real_images": digest(lambda: drawing.real(held_out, chosen), "pairs"),
         },
     )
@@ -213,34 +243,41 @@ class _Drawing:
     seed: int
     batch: int
 
-    def corner(self, side: int, number: int) -> tuple[int, int]:
+    def sets(self, model: FunctionSource, network: FeatureNetwork) -> FeatureSets[ImageItem]:
+        return FeatureSets(
+            model=model, network=network, inputs=self.modality.inputs, truth=lambda items: self.pixels(items, 0),
+            render=self.render, seed=self.seed, chunk=self.batch,
+        )  # fmt: skip
+
+    def real(self, data: DataSet[ImageItem], chosen: Sequence[int]) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
+        for start in range(0, len(chosen), self.batch):
+            yield self.pixels([data[i] for i in chosen[start : start + self.batch]], start)
+
+    def pixels(self, items: Sequence[ImageItem], start: int) -> UInt8[Tensor, "_ 3 rows columns"]:
+        """Of real images, the first of which has the number `start`."""
+        if self.window is None:
+            return torch.stack([item.pixels(self.resolution) for item in items])
+        return torch.stack(
+            [
+                item.window(self.resolution, *self._corner(0, number), self.window)
+                for number, item in enumerate(items, start=start)
+            ]
+        )
+
+    def render(self, functions: ImplicitFunction, start: int) -> UInt8[Tensor, "_ 3 rows columns"]:
+        """Of functions, the first of which has the number `start`."""
+        if self.window is None:
+            return self.modality.render(functions, ImageRenderOptions(resolution=self.resolution)).images
+        made = []
+        for number, function in enumerate(functions, start=start):
+            top, left = self._corner(1, number)
+            crop = ((top, top + self.window), (left, left + self.window))
+            made.append(self.modality.render(function, ImageRenderOptions(resolution=self.resolution, crop=crop)))
+        return torch.cat([one.images for one in made])
+
+    def _corner(self, side: int, number: int) -> tuple[int, int]:
         """(top, left) of a window: a function of the seed, the side (0 real, 1 made) and the image's number."""
         assert self.window is not None
         rng = np.random.default_rng([self.seed, side, number])
         top, left = rng.integers(self.resolution - self.window + 1, size=2).tolist()
         return top, left
-
-    def real(self, data: DataSet[ImageItem], chosen: Sequence[int]) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
-        for start in range(0, len(chosen), self.batch):
-            part = list(enumerate(chosen))[start : start + self.batch]
-            yield torch.stack([self._pixels(data[index], number) for number, index in part])
-
-    def _pixels(self, item: ImageItem, number: int) -> UInt8[Tensor, "3 rows columns"]:
-        if self.window is None:
-            return item.pixels(self.resolution)
-        return item.window(self.resolution, *self.corner(0, number), self.window)
-
-    def made(
-        self, make: Callable[[int, int], ImplicitFunction], count: int, note: Callable[[str], None]
-    ) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
-        for start in range(0, count, self.batch):
-            functions = make(start, min(self.batch, count - start))
-            if start and start % (20 * self.batch) == 0:
-                note(f"  {start} of {count}")
-            if self.window is None:
-                yield self.modality.render(functions, ImageView(resolution=self.resolution)).images
-                continue
-            for number, function in enumerate(functions, start=start):
-                top, left = self.corner(1, number)
-                crop = ((top, top + self.window), (left, left + self.window))
-                yield self.modality.render(function, ImageView(resolution=self.resolution, crop=crop)).images

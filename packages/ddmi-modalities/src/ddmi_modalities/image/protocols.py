@@ -1,89 +1,43 @@
-"""Named ways of measuring images, each as somebody's published numbers were measured."""
+"""The evaluations of images: our own, and named ways of measuring, each as somebody's published numbers were."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from ddmi_modalities.image.features import FeatureNetwork, InceptionFeatures
-from ddmi_modalities.image.frechet import frechet_distance
-from ddmi_modalities.image.lpips import SOURCES
-from ddmi_modalities.image.precision_recall import precision_recall
-from ddmi_modalities.image.pretrained_features import (
+from ddmi_modalities.image.evaluation import ImageEvaluation, evaluate_images
+from ddmi_modalities.image.protocol_evaluation import (
+    Features,
+    ImageProtocol,
+    ImageProtocolSettings,
+    PairProtocol,
+    SetProtocol,
+    measure,
+)
+from ddmi_modalities.metrics.features import FeatureNetwork, InceptionFeatures
+from ddmi_modalities.metrics.lpips import SOURCES
+from ddmi_modalities.metrics.pretrained_features import (
     PreparedInceptionFeatures,
     VGG16Features,
     bilinear_in_torch,
     clean,
 )
-from ddmi_modalities.splits import Split
-
-Features = Float[Tensor, "_ feature"]
-Network = Callable[[Path, torch.device | str], FeatureNetwork]
-Statistic = Callable[[Features, Features, int], dict[str, float]]
-"""Of features of made images, of real ones, and a seed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageProtocol:
-    """What is compared with what, as whom: a `SetProtocol` or a `PairProtocol`."""
-
-    weights: str
-    """Where a user gets the weights of the network."""
-    citation: str
-    """What the numbers may be compared with, in one line."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetProtocol(ImageProtocol):
-    """Two sets of images, by features of a network."""
-
-    network: Network
-    """From its weights and a device; it resizes images as its protocol says."""
-    statistic: Statistic
-    """What of the features."""
-    made: Literal["samples", "reconstructions"] = "samples"
-    """Which side the model makes."""
-    count: int | None = 50_000
-    """Made images; None: one for each real one."""
-    real: Split = "train"
-    """The other side: all images of this split."""
-    window: int | None = None
-    """Compare one window of so many pixels a side of each made image, at a random place, with as many of real ones;
-    None: whole images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairProtocol(ImageProtocol):
-    """Held-out images and their reconstructions, pair by pair: PSNR, SSIM and LPIPS, the mean of each."""
-
-    network: Literal["vgg", "alex"] = "vgg"
-    """The backbone of LPIPS."""
+from ddmi_modalities.metrics.sets import frechet_distance, kernel_distance_of_subsets, precision_recall
+from ddmi_modalities.spec import OFFLINE, OFFLINE_CITATION, EvaluationProtocol
 
 
 def _frechet(made: Features, real: Features, seed: int) -> dict[str, float]:
     return {"fid": frechet_distance(made, real)}
 
 
-def _kernel(made: Features, real: Features, seed: int, subsets: int = 100, size: int = 1000) -> dict[str, float]:
-    """Mean and standard deviation of the unbiased squared MMD of random subsets (Binkowski et al. 2018)."""
-    from torchmetrics.image.kid import poly_mmd
-
-    rng = torch.Generator().manual_seed(seed)
-    size = min(size, len(made), len(real))
-
-    def some(features: Features) -> Features:
-        return features[torch.randperm(len(features), generator=rng)[:size]].double()
-
-    values = torch.stack([poly_mmd(some(real), some(made)) for _ in range(subsets)])
-    return {"kid": values.mean().item(), "kid_std": values.std(correction=0).item()}
+def _kernel(made: Features, real: Features, seed: int) -> dict[str, float]:
+    mean, deviation = kernel_distance_of_subsets(real, made, seed=seed, subsets=100, size=1000)
+    return {"kid": mean, "kid_std": deviation}
 
 
 def _precision_recall(made: Features, real: Features, seed: int) -> dict[str, float]:
@@ -97,7 +51,7 @@ def _prepared(prepare: Callable[[Tensor], Tensor], weights: Path, device: torch.
 
 INCEPTION, VGG = InceptionFeatures.source, VGG16Features.source
 
-PROTOCOLS: Mapping[str, ImageProtocol] = MappingProxyType(
+NAMED: Mapping[str, ImageProtocol] = MappingProxyType(
     {
         "fid-50k": SetProtocol(
             network=InceptionFeatures,
@@ -157,6 +111,16 @@ PROTOCOLS: Mapping[str, ImageProtocol] = MappingProxyType(
             citation="PSNR (dB, over RGB), SSIM (Gaussian window of 11 inside of the image) and LPIPS (VGG16, Zhang et "
             "al. 2018) of all held-out images' reconstructions by their posterior means: compare at one resolution",
         ),
+    }
+)
+
+EVALUATIONS: Mapping[str, EvaluationProtocol] = MappingProxyType(
+    {OFFLINE: EvaluationProtocol(settings=ImageEvaluation(), measure=evaluate_images, citation=OFFLINE_CITATION)}
+    | {
+        name: EvaluationProtocol(
+            settings=ImageProtocolSettings(), measure=partial(measure, protocol=protocol), citation=protocol.citation
+        )
+        for name, protocol in NAMED.items()
     }
 )
 """By the name that `ddmi evaluate --protocol` takes."""

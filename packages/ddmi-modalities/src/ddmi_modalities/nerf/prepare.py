@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ddmi_modalities.nerf.clouds import cloud_of
-from ddmi_modalities.nerf.recorded import RecordedScene, RecordedScenes
-from ddmi_modalities.nerf.sampled import sampled_file
-from ddmi_modalities.nerf.sources import open_scenes
-from ddmi_modalities.preparation import Item, Plan
-from ddmi_modalities.splits import SPLITS
+from ddmi_modalities.datasets.preparation import Item, Plan
+from ddmi_modalities.datasets.splits import SPLITS
+from ddmi_modalities.nerf.data.clouds import cloud_of
+from ddmi_modalities.nerf.data.recorded import RecordedScene
+from ddmi_modalities.nerf.data.sampled import sampled_file
+from ddmi_modalities.nerf.data.sources import find_scenes
+from ddmi_modalities.nerf.modality import NerfModality
 
 HALF = 0.5
 """Half the side, in world units, of the cube in which points are made."""
 
 
-@runtime_checkable
-class SourceSettings(Protocol):
-    """What `RadianceModality` says about its data."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def hold_out(self) -> int: ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class ScenePreparation:
+class NerfPreparation:
     """Posed pictures in any layout to OUT/train/sampled/NAME.npz and OUT/test/sampled/NAME.npz, with coloured points.
 
     Points that a scene has are kept, otherwise they are those of the visual hull of all its views, within the unit
@@ -47,20 +37,19 @@ class ScenePreparation:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise ValueError(f"ScenePreparation: wanted a count of at least 1 point, got {self.count}; ask for more")
+            raise ValueError(f"NerfPreparation: wanted a count of at least 1 point, got {self.count}; ask for more")
 
-    def plan(self, modality: SourceSettings) -> Plan:
+    def plan(self, modality: NerfModality) -> Plan:
         """All scenes of the modality's source, in the splits that it assigns.  ValueError where there are none."""
         root = Path(modality.source).expanduser().resolve()
         items, problems = [], []
         for split in SPLITS:
             try:
-                scenes = open_scenes(str(root), split, items=1, size=64, scale=self.scale, hold_out=modality.hold_out)
+                _, scenes = find_scenes(str(root), split, scale=self.scale, hold_out=modality.hold_out)
             except ValueError as error:  # a small source may have no scene for one of the splits
                 problems.append(error)
                 continue
-            assert isinstance(scenes, RecordedScenes), "a path is no embedded data set"
-            for scene in scenes.scenes:
+            for scene in scenes:
                 file = f"{split}/sampled/{scene.name.replace('/', '_')}.npz"
                 sources = (scene.path.relative_to(root).as_posix(),)
                 make = partial(_file, scene, file, self.count)
@@ -77,7 +66,7 @@ class ScenePreparation:
 
 
 def _file(scene: RecordedScene, file: str, count: int) -> Iterator[tuple[str, bytes]]:
-    scene = replace(scene)  # what it reads is forgotten with it
+    scene = scene.forgotten()
     points = scene.recording.points
     if points is None:
         rng = np.random.default_rng(list(hashlib.sha256(scene.name.encode()).digest()))

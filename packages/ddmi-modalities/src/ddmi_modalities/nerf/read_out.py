@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, ReadOut
+from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, PlaneLayout, ReadOut, ReadOutConfig
 from ddmi_fields.read_out import Fusion
 
 DENSITY_SCALE = 20.0
@@ -37,7 +38,7 @@ class RadianceField(ReadOut, ABC):
         """Density per unit of field coordinates, not negative."""
 
 
-class RadianceReadOut(RadianceField):
+class NerfReadOut(RadianceField):
     """Density from a coarse-to-fine trunk, colour from its features and the encoded direction of the ray.
 
     Values are (red, green, blue, density): colour in [0, 1], density per unit of field coordinates, from 0 to 600:
@@ -62,7 +63,7 @@ class RadianceReadOut(RadianceField):
     ) -> None:
         super().__init__()
         if octaves < 0 or width < 2:
-            raise ValueError(f"RadianceReadOut: octaves {octaves} count from 0, width {width} from 2")
+            raise ValueError(f"NerfReadOut: octaves {octaves} count from 0, width {width} from 2")
         self.trunk = CoarseToFineReadOut(channels, 1 + width, width=width, fusion=fusion, coordinates=coordinates)
         self.octaves = octaves
         self.view = nn.Linear(width + 3 + 6 * octaves, width // 2)
@@ -83,7 +84,7 @@ class RadianceReadOut(RadianceField):
         if not isinstance(condition, Tensor) or condition.shape[-1:] != (3,) or condition.ndim != 3:
             got = tuple(condition.shape) if isinstance(condition, Tensor) else condition
             raise ValueError(
-                f"RadianceReadOut: wanted directions (batch, query, 3) as the condition, got {got}; colours depend on "
+                f"NerfReadOut: wanted directions (batch, query, 3) as the condition, got {got}; colours depend on "
                 "where they are seen from, `density_of(function)` does not"
             )
         features = self.trunk(embeddings, coords)
@@ -91,6 +92,26 @@ class RadianceReadOut(RadianceField):
         directions = directions.expand(*features.shape[:2], -1)
         hidden = F.relu(self.view(torch.cat((F.relu(features[..., 1:]), directions), dim=-1)))
         return torch.cat((torch.sigmoid(self.out(hidden).float()), _density(features[..., :1])), dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NerfReadOutConfig(ReadOutConfig):
+    """The MLP that reads density and colour out of basis fields."""
+
+    width: int = 256
+    """Of the hidden layers."""
+    fusion: Fusion = "concat"
+    """How a scale joins the hidden state."""
+    coordinates: bool = True
+    """The coordinate itself is an input."""
+    octaves: int = 4
+    """Of the encoding of a ray's direction."""
+
+    def build(self, layout: PlaneLayout, channels: Sequence[int]) -> NerfReadOut:
+        coordinates = len(layout.axes) if self.coordinates else 0
+        return NerfReadOut(
+            channels, width=self.width, fusion=self.fusion, coordinates=coordinates, octaves=self.octaves
+        )
 
 
 def _density(logits: Tensor) -> Tensor:

@@ -9,11 +9,13 @@ import trimesh
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ddmi_modalities.nerf.cameras import Cameras
+from ddmi_modalities.files.clips import save_gif, save_mp4
+from ddmi_modalities.files.sheets import contact_sheet
+from ddmi_modalities.geometry.cameras import Cameras
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadianceView:
+class NerfRenderOptions:
     """Pictures from all around at any resolution; a clip that turns, depth and a coloured mesh on demand."""
 
     views: int = 4
@@ -44,21 +46,21 @@ class RadianceView:
     def __post_init__(self) -> None:
         if min(self.views, self.resolution, self.samples, self.frames) < 1:
             raise ValueError(
-                f"RadianceView: views, resolution, samples and frames count from 1, got {self.views}, "
+                f"NerfRenderOptions: views, resolution, samples and frames count from 1, got {self.views}, "
                 f"{self.resolution}, {self.samples} and {self.frames}"
             )
         if not (-90 <= self.elevation <= 90 and 0 < self.field_of_view < 180 and self.distance > 0):
             raise ValueError(
-                "RadianceView: wanted an elevation from -90 to 90 degrees, a field of view between 0 and 180 and a "
-                f"positive distance, got {self.elevation}, {self.field_of_view} and {self.distance}"
+                "NerfRenderOptions: wanted an elevation from -90 to 90 degrees, a field of view between 0 and 180 and "
+                f"a positive distance, got {self.elevation}, {self.field_of_view} and {self.distance}"
             )
         if self.mesh_resolution < 8 or self.mesh_resolution & (self.mesh_resolution - 1):
             raise ValueError(
-                f"RadianceView: mesh_resolution must be a power of two of at least 8, got {self.mesh_resolution}; "
-                "take 64, 128 or 256"
+                f"NerfRenderOptions: mesh_resolution must be a power of two of at least 8, got {self.mesh_resolution}"
+                "; take 64, 128 or 256"
             )
         if self.orbit is not None and self.orbit.suffix not in (".mp4", ".gif"):
-            raise ValueError(f"RadianceView: orbit is a clip, name it .mp4 or .gif; got {str(self.orbit)!r}")
+            raise ValueError(f"NerfRenderOptions: orbit is a clip, name it .mp4 or .gif; got {str(self.orbit)!r}")
 
     def cameras(self, half: float) -> Cameras:
         """Of the pictures, round a cube of this half side."""
@@ -79,16 +81,16 @@ class RadianceView:
 
 
 @dataclass(frozen=True, eq=False)
-class RadianceArtefact:
+class NerfRendering:
     """A batch of scenes, each seen from the same cameras."""
 
     pictures: UInt8[Tensor, "scene view 3 rows columns"]
-    view: RadianceView
+    options: NerfRenderOptions
     depth: UInt8[Tensor, "scene view 3 rows columns"] | None = None
     orbits: tuple[UInt8[Tensor, "frame 3 rows columns"], ...] = ()
-    """One clip a scene, where the view asks for it."""
+    """One clip a scene, where the options ask for it."""
     meshes: tuple[trimesh.Trimesh, ...] = field(default=())
-    """One coloured mesh a scene, where the view asks for it."""
+    """One coloured mesh a scene, where the options ask for it."""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -96,23 +98,24 @@ class RadianceArtefact:
     def save(self, directory: Path, start: int = 0) -> list[Path]:
         """Writes 000.png, 001.png, ... (from `start`): all views of a scene in a row.  Returns their paths.
 
-        Beside them come 000-depth.png and 000.glb, and the clip where the view says: for several scenes its name gets
+        Beside them come 000-depth.png and 000.glb, and the clip where the options say: for several scenes its name gets
         their numbers.
         """
-        from ddmi_modalities.clip_files import save_gif, save_mp4
-        from ddmi_modalities.sheet import contact_sheet
-
         directory.mkdir(parents=True, exist_ok=True)
         paths = [directory / f"{start + index:03d}.png" for index in range(len(self))]
         for index, path in enumerate(paths):
-            contact_sheet(self.pictures[index], columns=self.view.views).save(path)
+            contact_sheet(self.pictures[index], columns=self.options.views).save(path)
             if self.depth is not None:
-                contact_sheet(self.depth[index], columns=self.view.views).save(path.with_stem(f"{path.stem}-depth"))
+                contact_sheet(self.depth[index], columns=self.options.views).save(path.with_stem(f"{path.stem}-depth"))
             if self.meshes:
                 self.meshes[index].export(path.with_suffix(".glb"))
-            if self.orbits and self.view.orbit is not None:
+            if self.orbits and self.options.orbit is not None:
                 alone = len(self) == 1 and start == 0
-                clip = self.view.orbit if alone else self.view.orbit.with_stem(f"{self.view.orbit.stem}-{path.stem}")
+                clip = (
+                    self.options.orbit
+                    if alone
+                    else self.options.orbit.with_stem(f"{self.options.orbit.stem}-{path.stem}")
+                )
                 clip.parent.mkdir(parents=True, exist_ok=True)
                 frames = list(self.orbits[index])
                 if clip.suffix == ".mp4":
@@ -122,7 +125,5 @@ class RadianceArtefact:
 
     def save_sheet(self, path: Path) -> None:
         """Writes one picture: a scene a row, its views side by side."""
-        from ddmi_modalities.sheet import contact_sheet
-
         path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(self.pictures.flatten(0, 1), columns=self.view.views).save(path)
+        contact_sheet(self.pictures.flatten(0, 1), columns=self.options.views).save(path)

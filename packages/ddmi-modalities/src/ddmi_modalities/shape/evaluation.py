@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,11 +12,8 @@ import trimesh
 from jaxtyping import Bool, Float32
 
 from ddmi_fields import ImplicitFunction
-from ddmi_modalities.modality import DataSet, FunctionSource
-from ddmi_modalities.shape.items import ShapeItem
-from ddmi_modalities.shape.modality import ShapeEvaluation, ShapeModality, named_generator
-from ddmi_modalities.shape.pair_metrics import chamfer_l1, f_score, normal_consistency, volumetric_iou
-from ddmi_modalities.shape.set_metrics import (
+from ddmi_modalities.datasets.named_draws import named_generator
+from ddmi_modalities.metrics.point_sets import (
     Normalisation,
     chamfer_matrix,
     coverage,
@@ -23,7 +22,13 @@ from ddmi_modalities.shape.set_metrics import (
     normalise,
     one_nna,
 )
-from ddmi_modalities.shape.view import ShapeView
+from ddmi_modalities.metrics.surfaces import chamfer_l1, f_score, normal_consistency, volumetric_iou
+from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.shape.items import ShapeItem
+from ddmi_modalities.shape.modality import ShapeModality
+from ddmi_modalities.shape.view import ShapeRenderOptions
+
+logger = logging.getLogger("ddmi")
 
 IOU_POINTS = 100_000
 SURFACE_POINTS = 10_000
@@ -39,13 +44,30 @@ RESOLUTION = 128
 CHUNK = 20
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShapeEvaluation:
+    """How much of a model is measured, and with what."""
+
+    count: int = 200
+    """Shapes a side of distances between sets, and samples for each scale of guidance."""
+    pairs: int = 100
+    """Held-out shapes of IoU and of distances between surfaces."""
+    normalisation: Normalisation = "none"
+    """Units of the clouds of distances between sets: as they are, or as published scores were measured."""
+    emd: int = 0
+    """Shapes a side of the same scores with the exact earth mover's distance; 1.3 s a pair, so small sets only."""
+    guidance_scales: tuple[float, ...] = (0.0, 1.0, 3.0, 5.0)
+    """Scales of classifier-free guidance to compare."""
+    clip_weights: str | None = None
+    """CLIP for CLIP-S: ARCHITECTURE:TAG, hf-hub:OWNER/NAME or a folder, as open_clip names them."""
+
+
 def evaluate_shapes(
     modality: ShapeModality,
     model: FunctionSource,
     settings: ShapeEvaluation,
     *,
     seed: int = 0,
-    note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
     """Metrics of held-out shapes' reconstructions, and between sets of shapes.
 
@@ -55,23 +77,23 @@ def evaluate_shapes(
     """
     held_out, training = modality.dataset("test"), modality.dataset("train")
     items = [held_out[i] for i in range(min(settings.pairs, len(held_out)))]
-    result = reconstruction_quality(modality, model, items, note)
-    result["iou/nearest_train"] = nearest_training_iou(items, training, note)
+    result = reconstruction_quality(modality, model, items)
+    result["iou/nearest_train"] = nearest_training_iou(items, training)
     count = min(settings.count, len(held_out), len(training))
     result |= {"count/pairs": len(items), "count/sets": count, "points/sets": SET_POINTS}
     true = np.stack([surface_cloud(held_out[i], SET_POINTS) for i in range(count)])
     clouds = {"real": np.stack([surface_cloud(training[i], SET_POINTS) for i in range(count)])}
     if model.can_sample:
         for name, make in (("samples", model.sample), ("prior", model.prior)):
-            note(f"meshes of {count} shapes: {name}")
+            logger.info("meshes of %d shapes: %s", count, name)
             clouds[name], empty = _clouds(modality, make, count, seed)
             result[f"empty/{name}"] = empty
     within = chamfer_matrix(normalise(true, settings.normalisation, like=true))
     for name, made in clouds.items():
-        note(f"distances between sets of {count} shapes: {name}")
+        logger.info("distances between sets of %d shapes: %s", count, name)
         scores = compare_sets(made, true, within, settings.normalisation)
         if settings.emd:
-            note(f"earth mover's distances between sets of {min(settings.emd, count)} shapes: {name}")
+            logger.info("earth mover's distances between sets of %d shapes: %s", min(settings.emd, count), name)
             few = slice(0, min(settings.emd, count))
             scores |= compare_sets_by_emd(made[few], true[few], settings.normalisation)
         result |= {f"{metric}/{name}": value for metric, value in scores.items()}
@@ -109,15 +131,19 @@ def reconstruction_quality(
     modality: ShapeModality,
     model: FunctionSource,
     items: Sequence[ShapeItem],
-    note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
     """IoU of 100,000 points of the unit cube; Chamfer-L1, F-score and normal consistency of 10,000 surface points."""
     scores: list[dict[str, float]] = []
     for start in range(0, len(items), CHUNK):
-        note(f"reconstructions {start + 1} to {min(start + CHUNK, len(items))} of {len(items)} held-out shapes")
+        logger.info(
+            "reconstructions %d to %d of %d held-out shapes",
+            start + 1,
+            start + len(items[start : start + CHUNK]),
+            len(items),
+        )
         part = items[start : start + CHUNK]
         functions = model.reconstruct(modality.inputs(part))
-        meshes = modality.render(functions, ShapeView(mesh_resolution=RESOLUTION)).meshes
+        meshes = modality.render(functions, ShapeRenderOptions(mesh_resolution=RESOLUTION)).meshes
         for item, function, mesh in zip(part, functions, meshes, strict=True):
             points, inside = _uniform(item)
             made = occupied(modality, function, points)
@@ -126,13 +152,6 @@ def reconstruction_quality(
                 {"iou": volumetric_iou(made, inside)}
                 | _surface_scores(_mesh_surface(mesh, rng), item.surface(SURFACE_POINTS, rng))
             )
-    return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
-
-
-def compare_meshes(made: Sequence[trimesh.Trimesh], true: Sequence[trimesh.Trimesh]) -> dict[str, float]:
-    """Mean Chamfer-L1, F-score and normal consistency of pairs of meshes, by 10,000 points of each."""
-    rng = np.random.default_rng(0)
-    scores = [_surface_scores(_mesh_surface(a, rng), _mesh_surface(b, rng)) for a, b in zip(made, true, strict=True)]
     return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
 
@@ -146,15 +165,13 @@ def occupied(
     return (function(coords)[0, :, 0] > 0).cpu().numpy()
 
 
-def nearest_training_iou(
-    items: Sequence[ShapeItem], training: DataSet[ShapeItem], note: Callable[[str], None] = lambda _: None
-) -> float:
+def nearest_training_iou(items: Sequence[ShapeItem], training: DataSet[ShapeItem]) -> float:
     """Mean IoU of every item with the nearest of (at most) 2,000 training shapes.
 
     NaN where the training shapes store points only, and cannot be asked at those of another shape.
     """
     count = min(NEAREST_OF, len(training))
-    note(f"the nearest of {count} training shapes to each of {len(items)}")
+    logger.info("the nearest of %d training shapes to each of %d", count, len(items))
     shapes = [training[i] for i in range(count)]
     if not all(hasattr(shape, "inside") for shape in shapes):
         return float("nan")
@@ -195,7 +212,7 @@ def _clouds(
 def generated_meshes(
     modality: ShapeModality, make: Callable[..., ImplicitFunction], count: int, seed: int
 ) -> Iterator[trimesh.Trimesh]:
-    view = ShapeView(mesh_resolution=RESOLUTION)
+    view = ShapeRenderOptions(mesh_resolution=RESOLUTION)
     for start in range(0, count, CHUNK):
         yield from modality.render(make(min(CHUNK, count - start), seed=seed, start=start), view).meshes
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-from ddmi_modalities.shape.furniture_attributes import THICK, Back, FurnitureAttributes, Kind, Top
+from ddmi_modalities.geometry.furniture_attributes import THICK, Back, FurnitureAttributes, Kind, Top
 
 SMALLEST = 48
 """Cells a side: legs 0.03 thick are narrower than 1.5 cells of a coarser grid and may fall between two cells."""

@@ -9,8 +9,8 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float32
 
-FIELD_HALF = 0.55
-"""Half the side, in world units, of the cube around the origin that field coordinates [-1, 1] cover."""
+from ddmi_modalities.extent import FIELD_HALF
+from ddmi_modalities.geometry.solids import check_count
 
 
 @runtime_checkable
@@ -53,13 +53,6 @@ class ShapeItem(Protocol):
 
     def mesh(self) -> trimesh.Trimesh:
         """Its closed surface.  Raises ValueError where the data holds none."""
-
-
-def check_count(count: int) -> int:
-    """`count` itself; ValueError where it is less than one point."""
-    if count < 1:
-        raise ValueError(f"shape points: wanted a count of at least 1, got {count}; ask for more points")
-    return count
 
 
 def draw_points(

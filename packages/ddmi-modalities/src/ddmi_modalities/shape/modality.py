@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,41 +13,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction, PlaneLayout
+from ddmi_modalities.datasets.named_draws import named_generator
+from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.extent import Extent
-from ddmi_modalities.modality import Batch, DataSet, FunctionSource
+from ddmi_modalities.modality import Batch, DataSet, Modality
+from ddmi_modalities.shape.data.furniture import HoldOut
+from ddmi_modalities.shape.data.sources import open_shapes, read_cloud
 from ddmi_modalities.shape.items import ShapeItem
-from ddmi_modalities.shape.prepare import ShapePreparation
-from ddmi_modalities.shape.set_metrics import Normalisation
-from ddmi_modalities.shape.sources import HoldOut, open_source, read_cloud
-from ddmi_modalities.shape.view import ShapeArtefact, ShapeView
-from ddmi_modalities.splits import Split
+from ddmi_modalities.shape.view import ShapeRendering, ShapeRenderOptions
 from ddmi_vae import Randomness, bernoulli_nll
 
-PADDED_HALF = 0.55
-"""Field coordinates [-1, 1] are world +-0.55: the unit cube with a margin of a tenth of its half side."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class ShapeEvaluation:
-    """How much of a model is measured, and with what."""
-
-    count: int = 200
-    """Shapes a side of distances between sets, and samples for each scale of guidance."""
-    pairs: int = 100
-    """Held-out shapes of IoU and of distances between surfaces."""
-    normalisation: Normalisation = "none"
-    """Units of the clouds of distances between sets: as they are, or as published scores were measured."""
-    emd: int = 0
-    """Shapes a side of the same scores with the exact earth mover's distance; 1.3 s a pair, so small sets only."""
-    guidance: tuple[float, ...] = (0.0, 1.0, 3.0, 5.0)
-    """Scales of classifier-free guidance to compare."""
-    clip_weights: str | None = None
-    """CLIP for CLIP-S: ARCHITECTURE:TAG, hf-hub:OWNER/NAME or a folder, as open_clip names them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShapeModality:
-    """Configuration and behaviour of shapes; an implementation of `ddmi_modalities.Modality`.
+class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRendering]):
+    """Configuration and behaviour of shapes.
 
     World coordinates are those of the unit cube [-0.5, 0.5]^3, y up.
     """
@@ -69,7 +47,7 @@ class ShapeModality:
     """Points that the encoder sees."""
     noise: float = 0.005
     """Standard deviation of the noise on these points in training, in world units."""
-    queries: int = 2048
+    num_queries: int = 2048
     """Points at which occupancy is compared in a step."""
     near: float | None = 0.5
     """Fraction of the queries that lie near the surface, the others fill the volume; None: as stored (ShapeNet)."""
@@ -77,9 +55,10 @@ class ShapeModality:
     """True for imported models: planes have values at the border of the cube."""
 
     def __post_init__(self) -> None:
-        if min(self.cloud, self.queries, self.items) < 1:
+        if min(self.cloud, self.num_queries, self.items) < 1:
             raise ValueError(
-                f"ShapeModality: cloud, queries and items count from 1, got {self.cloud}, {self.queries}, {self.items}"
+                f"ShapeModality: cloud, num_queries and items count from 1, got {self.cloud}, {self.num_queries} "
+                f"and {self.items}"
             )
         if self.near is not None and not 0 <= self.near <= 1:
             raise ValueError(f"ShapeModality: near is a fraction of the queries, from 0 to 1, or None; got {self.near}")
@@ -91,25 +70,20 @@ class ShapeModality:
         return PlaneLayout.triplane(align_corners=self.align_corners)
 
     @property
-    def View(self) -> type[ShapeView]:
-        return ShapeView
+    def RenderOptions(self) -> type[ShapeRenderOptions]:
+        return ShapeRenderOptions
 
     @cached_property
     def extent(self) -> Extent:
         """The map between world and field coordinates."""
-        return Extent.cube(PADDED_HALF)
-
-    @property
-    def Evaluation(self) -> type[ShapeEvaluation]:
-        return ShapeEvaluation
-
-    @property
-    def Preparation(self) -> type[ShapePreparation]:
-        return ShapePreparation
+        return Extent.cube()
 
     def dataset(self, split: Split) -> DataSet[ShapeItem]:
         """The split of `source`; ValueError where there is none."""
-        return open_source(self, split)
+        return open_shapes(
+            self.source, split, classes=self.classes, captions_file=self.captions_file, items=self.items,
+            hold_out=self.hold_out, repair=self.repair,
+        )  # fmt: skip
 
     def captions(self, item: ShapeItem) -> tuple[str, ...]:
         return item.captions
@@ -126,7 +100,7 @@ class ShapeModality:
             draws = np.random.default_rng(seed)
             points, _ = item.surface(self.cloud, draws)
             clouds.append(points + draws.normal(0, self.noise, points.shape).astype(np.float32))
-            at, occupied = item.points(self.queries, draws, self.near)
+            at, occupied = item.points(self.num_queries, draws, self.near)
             queries.append(at)
             targets.append(occupied)
         return Batch(
@@ -147,19 +121,19 @@ class ShapeModality:
         return bernoulli_nll(prediction, target)
 
     @torch.no_grad()
-    def render(self, function: ImplicitFunction, view: ShapeView) -> ShapeArtefact:
+    def render(self, function: ImplicitFunction, options: ShapeRenderOptions) -> ShapeRendering:
         """Meshes of the surfaces where occupancy is one half."""
-        from ddmi_modalities.shape.extraction import extract_surface
+        from ddmi_modalities.geometry.extraction import extract_surface
 
         meshes = [
-            extract_surface(one, extent=self.extent, resolution=view.mesh_resolution, refine=view.refine).mesh
+            extract_surface(one, extent=self.extent, resolution=options.mesh_resolution, refine=options.refine).mesh
             for one in function
         ]
-        return ShapeArtefact(tuple(meshes), view)
+        return ShapeRendering(tuple(meshes), options)
 
-    def truth(self, items: Sequence[ShapeItem], view: ShapeView) -> ShapeArtefact:
+    def truth(self, items: Sequence[ShapeItem], options: ShapeRenderOptions) -> ShapeRendering:
         """The meshes that the data are made of.  ValueError where only points are stored."""
-        return ShapeArtefact(tuple(item.mesh() for item in items), view)
+        return ShapeRendering(tuple(item.mesh() for item in items), options)
 
     def read(self, path: Path) -> tuple[Float[Tensor, "1 point 3"]]:
         """A point cloud or mesh as the encoder's input.  What leaves the unit cube is centred and scaled into it.
@@ -168,48 +142,3 @@ class ShapeModality:
         """
         points = read_cloud(Path(path), self.cloud)
         return (self.extent.to_field(torch.from_numpy(points))[None],)
-
-    def view_of(self, path: Path, view: ShapeView) -> ShapeView:
-        return view
-
-    def evaluate(
-        self,
-        model: FunctionSource,
-        settings: ShapeEvaluation,
-        *,
-        seed: int = 0,
-        note: Callable[[str], None] = lambda _: None,
-    ) -> dict[str, float]:
-        """IoU, Chamfer distance and more of reconstructions, and distances between sets: see `evaluation`.
-
-        Of a model that takes prompts, also whether they are followed: see `prompt_evaluation`.
-        """
-        from ddmi_modalities.shape.evaluation import evaluate_shapes
-        from ddmi_modalities.shape.prompt_evaluation import evaluate_prompts
-
-        result = evaluate_shapes(self, model, settings, seed=seed, note=note)
-        return result | evaluate_prompts(self, model, settings, seed=seed, note=note) if model.can_prompt else result
-
-    def report(
-        self,
-        model: FunctionSource,
-        directory: Path,
-        *,
-        seed: int = 0,
-        note: Callable[[str], None] = lambda _: None,
-    ) -> list[Path]:
-        """Sheets of reconstructions and samples, one sample's meshes and its turntable: see `report_shapes`."""
-        from ddmi_modalities.shape.report import report_shapes
-
-        return report_shapes(self, model, directory, seed=seed, note=note)
-
-    def metrics(self, made: ShapeArtefact, true: ShapeArtefact) -> dict[str, float]:
-        """Means over the pairs: Chamfer-L1, F-score at 0.01 and normal consistency of 10,000 surface points a side."""
-        from ddmi_modalities.shape.evaluation import compare_meshes
-
-        return compare_meshes(made.meshes, true.meshes)
-
-
-def named_generator(name: str) -> np.random.Generator:
-    """Draws that depend on an item's name only."""
-    return np.random.default_rng(zlib.crc32(name.encode()))

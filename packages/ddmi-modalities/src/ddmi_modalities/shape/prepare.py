@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ddmi_modalities.preparation import Item, Plan, npz
-from ddmi_modalities.shape.items import check_count
-from ddmi_modalities.shape.meshes import mesh_names, open_mesh
-from ddmi_modalities.shape.shapenet import CLASSES, CLOUD, POINTS
-from ddmi_modalities.shape.sources import SourceSettings
-from ddmi_modalities.splits import SPLITS, split_of
+from ddmi_modalities.datasets.preparation import Item, Plan
+from ddmi_modalities.datasets.splits import SPLITS
+from ddmi_modalities.files.npz import npz_bytes
+from ddmi_modalities.geometry.solids import check_count
+from ddmi_modalities.shape.data.mesh_folder import meshes_of_split, open_mesh
+from ddmi_modalities.shape.data.shapenet import CLASSES, CLOUD, POINTS
+from ddmi_modalities.shape.modality import ShapeModality
 
 LOOSE = "shapes"
 """Class folder of the meshes that are not in a folder of their own."""
@@ -38,7 +39,7 @@ class ShapePreparation:
     repair: bool = False
     """Repair meshes that are not watertight instead of leaving them out."""
 
-    def plan(self, modality: SourceSettings) -> Plan:
+    def plan(self, modality: ShapeModality) -> Plan:
         """All meshes of the modality's source and classes.  ValueError where there are none."""
         check_count(self.count)
         root = Path(modality.source).expanduser().resolve()
@@ -47,13 +48,16 @@ class ShapePreparation:
                 f"prepare: {modality.source!r} is in the layout that training reads; pass it to --data of `ddmi train`"
             )
         items = []
-        for name in mesh_names(root, "prepare"):
-            model = _model_of(name)
-            kind = model.split("/")[0]
-            if modality.classes and not {kind, CLASSES.get(kind)} & {*modality.classes}:
-                continue
-            make = partial(_files, root, name, model, self.count, self.repair)
-            items.append(Item(name=model, split=split_of(name), sources=(name,), make=make))
+        for split in SPLITS:
+            folder, names = meshes_of_split(root, split, "prepare")
+            for name in names:
+                model = _model_of(name)
+                kind = model.split("/")[0]
+                if modality.classes and not {kind, CLASSES.get(kind)} & {*modality.classes}:
+                    continue
+                make = partial(_files, folder, name, model, self.count, self.repair)
+                source = (folder / name).relative_to(root).as_posix()
+                items.append(Item(name=model, split=split, sources=(source,), make=make))
         if not items:
             raise ValueError(
                 f"prepare: no meshes in folders named {', '.join(modality.classes)} in {modality.source!r}; name its "
@@ -84,8 +88,8 @@ def _files(root: Path, name: str, model: str, count: int, repair: bool) -> Itera
     occupied = np.packbits(item.inside(points.astype(np.float32)))
     surface, normals = item.surface(count, rng)
     place = dict(loc=np.array(item.loc), scale=np.array(item.scale))
-    yield f"{model}/{POINTS}", npz(points=points, occupancies=occupied, **place)
-    yield f"{model}/{CLOUD}", npz(points=surface, normals=normals.astype(np.float16), **place)
+    yield f"{model}/{POINTS}", npz_bytes(points=points, occupancies=occupied, **place)
+    yield f"{model}/{CLOUD}", npz_bytes(points=surface, normals=normals.astype(np.float16), **place)
 
 
 def _lists(made: Sequence[Item]) -> dict[str, str]:

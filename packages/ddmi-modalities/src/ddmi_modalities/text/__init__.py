@@ -1,5 +1,5 @@
 """Sentences as conditions: needs the extra `ddmi-modalities[text]`."""
 
-from ddmi_modalities.text.tower import TextTower, TextTowerConfig
+from ddmi_modalities.text.encoder import TextEncoder, TextEncoderConfig
 
-__all__ = ["TextTower", "TextTowerConfig"]
+__all__ = ["TextEncoder", "TextEncoderConfig"]

@@ -1,88 +1,98 @@
-"""The Frechet video distance (Unterthiner et al. 2018) in two protocols, from I3D weights by path."""
+"""The Frechet video distance, in the two ways in which it was published."""
 
 from __future__ import annotations
 
-import hashlib
-import sys
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
-FRAMES = 16
-"""Consecutive frames of a clip in both protocols."""
+from ddmi_fields import ImplicitFunction
+from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.files.checksums import sha256_file
+from ddmi_modalities.metrics.i3d import FRAMES, SOURCES, I3DFeatures
+from ddmi_modalities.metrics.sets import frechet_distance
+from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.spec import Measured
+from ddmi_modalities.video.data.stored_clips import StoredClips
+from ddmi_modalities.video.evaluation import clip_sets
+from ddmi_modalities.video.items import ClipItem
+from ddmi_modalities.video.modality import VideoModality
 
-SOURCES = {
-    "stylegan-v": "i3d_torchscript.pt of https://github.com/universome/stylegan-v",
-    "logits": "a TorchScript of the 400-class InceptionI3d with the weights i3d_pretrained_400.pt",
-}
+logger = logging.getLogger("ddmi")
 
 
-class I3DFeatures:
-    """I3D from a TorchScript file, whose sha256 is printed; a `ClipFeatureNetwork`.
+@dataclass(frozen=True, kw_only=True)
+class FVDSettings:
+    """What the Frechet video distance leaves to its user."""
 
-    "stylegan-v" (Skorokhodov et al. 2022): `module(x, rescale=True, resize=True, return_features=True)` gets (batch, 3,
-    frame, rows, columns) in [0, 255], and rescales it, resizes it to 224 and returns features.
+    weights: Path | None = None
+    """I3D as TorchScript; the message where it is missing says which."""
+    count: int = 2048
+    """Clips a side."""
 
-    "logits": clips are brought to 224 on the shorter side (bilinear, no antialias), cut to the centred square and
-    scaled to [-1, 1]; `module(x)` returns logits.  Scores of the two are not comparable.
+    def __post_init__(self) -> None:
+        if self.count < 2:
+            raise ValueError(f"FVD: a covariance needs 2 clips a side, got count {self.count}")
 
-    A TorchScript runs code: load only files that you trust.
 
-    Raises:
-        ValueError: The file is absent, is no TorchScript, or does not take or return what the protocol says.
+def measure_fvd(
+    modality: VideoModality,
+    model: FunctionSource,
+    settings: FVDSettings,
+    *,
+    how: Literal["stylegan-v", "logits"],
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Measured:
+    """The distance of generated clips of 16 consecutive frames, as bytes, to as many real ones.
+
+    "stylegan-v" compares with the training data, one random clip of each video; "logits" with the held-out data, and
+    makes bytes of the generated values by truncation, as the evaluation of DDMI's authors does.
+
+    Raises ValueError without weights or a second stage, and for clips of another length.
     """
-
-    def __init__(self, weights: Path | str, protocol: str = "stylegan-v", device: torch.device | str = "cpu") -> None:
-        if protocol not in SOURCES:
-            raise ValueError(f"FVD: there is no protocol {protocol!r}; choose {' or '.join(map(repr, SOURCES))}")
-        self.protocol, self.path, self.device = protocol, Path(weights), torch.device(device)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise ValueError(
-                f"FVD: cannot read weights {str(weights)!r} ({error.strerror}); get {SOURCES[protocol]} on a machine "
-                "with a network and give its path"
-            ) from error
-        print(f"FVD ({protocol}): weights {self.path} sha256 {hashlib.sha256(content).hexdigest()}", file=sys.stderr)
-        try:
-            self.module = torch.jit.load(str(self.path), map_location=self.device).eval()
-        except RuntimeError as error:
-            raise ValueError(
-                f"FVD: {str(weights)!r} is no TorchScript ({str(error).splitlines()[0]}); get {SOURCES[protocol]}"
-            ) from error
-
-    @property
-    def name(self) -> str:
-        return f"I3D ({self.protocol})"
-
-    @torch.no_grad()
-    def __call__(self, clips: UInt8[Tensor, "batch frame 3 rows columns"]) -> Float[Tensor, "batch feature"]:
-        pixels = clips.transpose(1, 2).float().to(self.device)
-        try:
-            if self.protocol == "stylegan-v":
-                features = self.module(pixels, rescale=True, resize=True, return_features=True)
-            else:
-                features = self.module(_square(pixels) / 127.5 - 1)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ValueError(
-                f"FVD: {str(self.path)!r} does not fit the protocol {self.protocol!r} ({reason}); get "
-                f"{SOURCES[self.protocol]}"
-            ) from error
-        if not isinstance(features, Tensor) or len(features) != len(clips):
-            raise ValueError(f"FVD: {str(self.path)!r} returned no vector a clip; get {SOURCES[self.protocol]}")
-        return features.flatten(1).float()
+    if settings.weights is None:
+        raise ValueError(f"this protocol needs the weights of its network: give --weights FILE with {SOURCES[how]}")
+    if modality.frames != FRAMES:
+        raise ValueError(f"FVD: its clips have {FRAMES} frames, those of this run {modality.frames}")
+    if not model.can_sample:
+        raise ValueError("this protocol needs samples; train stage 2 with `ddmi train ... --stage diffusion --resume`")
+    network = I3DFeatures(settings.weights, how, device)
+    split: Literal["train", "test"] = "train" if how == "stylegan-v" else "test"
+    real: DataSet[ClipItem] = modality.dataset(split)
+    if isinstance(real, StoredClips) and how == "stylegan-v":
+        real = real.one_a_video(seed)
+    count = min(settings.count, len(real))
+    if count < settings.count:
+        logger.warning(
+            "FVD: there are %d real clips, so both sides have %d; scores of other counts differ", count, count
+        )
+    sets = clip_sets(modality, model, network, seed)
+    if how == "logits":
+        sets = replace(sets, render=lambda functions, _: _truncated(modality, functions))
+    logger.info("features of %d clips a side (%s)", count, network.name)
+    reference = sets.of_items([real[i] for i in evenly_spaced(len(real), count)])
+    return Measured(
+        metrics={"fvd": frechet_distance(sets.of_samples(count), reference), "count/fvd": count},
+        conditions={
+            "made": "samples",
+            "count_made": count,
+            "real": f"split {split}",
+            "count_real": count,
+            "resolution": modality.size,
+            "network": network.name,
+            "weights": str(settings.weights),
+            "sha256_weights": sha256_file(settings.weights),
+        },
+    )
 
 
-def _square(pixels: Float[Tensor, "batch 3 frame rows columns"], side: int = 224) -> Tensor:
-    """The centred square of clips whose shorter side is brought to `side`."""
-    rows, columns = pixels.shape[-2:]
-    shorter = min(rows, columns)
-    size = tuple(-(-n * side // shorter) for n in (rows, columns))
-    frames = F.interpolate(pixels.transpose(1, 2).flatten(0, 1), size, mode="bilinear", align_corners=False)
-    top, left = ((n - side) // 2 for n in size)
-    cut = frames[..., top : top + side, left : left + side]
-    return cut.unflatten(0, (len(pixels), -1)).transpose(1, 2)
+@torch.no_grad()
+def _truncated(modality: VideoModality, functions: ImplicitFunction) -> UInt8[Tensor, "batch frame 3 rows columns"]:
+    values = functions.grid((modality.frames, modality.size, modality.size)).clamp(-1, 1)
+    return ((values + 1) * 127.5).to(torch.uint8).transpose(1, 2)

@@ -6,32 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-from ddmi_modalities.pixels import to_png
-from ddmi_modalities.preparation import Item, Plan
-from ddmi_modalities.splits import SPLITS, split_of
-from ddmi_modalities.video.files import SUFFIXES
-from ddmi_modalities.video.stored_clips import FrameSequence, clip_starts, find_sequences, held_by_name, split_folders
+from ddmi_modalities.datasets.preparation import Item, Plan
+from ddmi_modalities.datasets.splits import SPLITS, split_folders, split_of
+from ddmi_modalities.files.pixels import to_png
+from ddmi_modalities.video.data.stored_clips import (
+    FrameSequence,
+    clip_starts,
+    find_sequences,
+    held_by_name,
+)
+from ddmi_modalities.video.data.video_files import SUFFIXES
+from ddmi_modalities.video.modality import VideoModality
 
 CHUNK = 32
 """Frames that are held at a time."""
-
-
-@runtime_checkable
-class SourceSettings(Protocol):
-    """What `VideoModality` says about its data."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def frames(self) -> int: ...
-    @property
-    def stride(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def target_sizes(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +40,7 @@ class VideoPreparation:
         if self.size is not None and self.size < 1:
             raise ValueError(f"VideoPreparation: size counts pixels, got {self.size}; give 1 or more")
 
-    def plan(self, modality: SourceSettings) -> Plan:
+    def plan(self, modality: VideoModality) -> Plan:
         """All videos of the modality's source, in the splits that it assigns.  ValueError where there are none."""
         root = Path(modality.source).expanduser().resolve()
         if not root.exists():

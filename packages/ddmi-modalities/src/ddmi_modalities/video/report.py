@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
-from ddmi_modalities.clip_files import save_gif
+from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.files.album import Album
+from ddmi_modalities.files.sheets import comparison, contact_sheet
 from ddmi_modalities.modality import FunctionSource
-from ddmi_modalities.sheet import comparison, contact_sheet
 from ddmi_modalities.video.items import ClipItem
 from ddmi_modalities.video.modality import VideoModality
-from ddmi_modalities.video.view import VideoView
+from ddmi_modalities.video.view import VideoRenderOptions
 
 FPS = 8.0
 LINES, FRAMES = 4, 8
@@ -26,60 +24,35 @@ SLOWER = 4
 TILE = 96
 
 
-def report_videos(
-    modality: VideoModality,
-    model: FunctionSource,
-    directory: Path,
-    *,
-    seed: int = 0,
-    note: Callable[[str], None] = lambda _: None,
-) -> list[Path]:
-    """Reconstructions of held-out clips beside the truth; with stage 2 samples, one of them in slow motion.
-
-    Writes strips of frames as PNG, and GIFs.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-
-    def save(name: str, picture: Image.Image) -> None:
-        note(f"drawing {name}")
-        picture.save(directory / name)
-        written.append(directory / name)
-
-    def play(name: str, clips: UInt8[Tensor, "batch frame 3 rows columns"], columns: int, fps: float = FPS) -> None:
-        note(f"drawing {name}")
-        save_gif(_wall(clips, columns), directory / name, fps)
-        written.append(directory / name)
-
+def report_videos(modality: VideoModality, model: FunctionSource, album: Album, seed: int = 0) -> None:
+    """Reconstructions of held-out clips beside the truth; with stage 2 samples, one of them in slow motion."""
     held_out = modality.dataset("test")
-    count = min(8, len(held_out))
-    items = [held_out[i * len(held_out) // count] for i in range(count)]
-    fine = VideoView(resolution=2 * modality.size)
+    items = [held_out[i] for i in evenly_spaced(len(held_out), 8)]
+    fine = VideoRenderOptions(resolution=2 * modality.size)
     functions = model.reconstruct(modality.inputs(items))
     true, made = modality.truth(items, fine).clips, modality.render(functions, fine).clips
     chosen = torch.linspace(0, modality.frames - 1, min(FRAMES, modality.frames)).round().long()
     rows = {}
     for number in range(min(LINES, len(items))):
         rows[f"true {number}"], rows[f"DDMI {number}"] = true[number, chosen], made[number, chosen]
-    save("reconstructions.png", comparison(rows, tile=TILE))
+    album.picture("reconstructions.png", comparison(rows, tile=TILE))
     # truth above, reconstruction below
-    play("reconstructions.gif", torch.cat((true, made)), len(items))
+    album.gif("reconstructions.gif", _wall(torch.cat((true, made)), len(items)), FPS)
     if all(item.continuous for item in items):
-        save("between.png", _between(modality, functions, items[0]))
+        album.picture("between.png", _between(modality, functions, items[0]))
     if not model.can_sample:
-        return written
+        return
     samples = model.sample(24, seed=seed)
     clips = modality.render(samples, fine).clips
-    save("samples.png", contact_sheet(clips[:8, chosen].flatten(0, 1), columns=len(chosen), tile=TILE))
-    play("samples.gif", clips, 8)
-    slow = VideoView(frames=SLOWER * modality.frames, resolution=4 * modality.size)
-    one = modality.render(samples[0], slow).clips
-    play("slow_motion.gif", one, 1, 2 * FPS)
+    sheet = contact_sheet(clips[:8, chosen].flatten(0, 1), columns=len(chosen), tile=TILE)
+    album.picture("samples.png", sheet)
+    album.gif("samples.gif", _wall(clips, 8), FPS)
+    slow = VideoRenderOptions(frames=SLOWER * modality.frames, resolution=4 * modality.size)
+    album.gif("slow_motion.gif", _wall(modality.render(samples[0], slow).clips, 1), 2 * FPS)
     times = torch.arange(2 * SLOWER + 1) / SLOWER
     strip = modality.frames_at(samples[0], times, 4 * modality.size)[0]
     labels = [f"frame {time:g}" for time in times.tolist()]
-    save("slow_motion.png", contact_sheet(strip, columns=len(strip), tile=TILE, labels=labels))
-    return written
+    album.picture("slow_motion.png", contact_sheet(strip, columns=len(strip), tile=TILE, labels=labels))
 
 
 def _between(modality: VideoModality, functions: ImplicitFunction, item: ClipItem) -> Image.Image:

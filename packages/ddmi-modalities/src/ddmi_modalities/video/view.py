@@ -1,4 +1,4 @@
-"""How a person wants a clip shown, and the clips."""
+"""How a person wants a clip rendered, and the clips."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ddmi_modalities.clip_files import FASTEST, SLOWEST, check_fps, save_gif, save_mp4
+from ddmi_modalities.files.clips import FASTEST, SLOWEST, check_fps, save_gif, save_mp4
 
 STRIP, SHEET_STRIP = 16, 8
 """Frames of the strip beside a clip, and of a line of a sheet, at most; they are spread over the clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoView:
+class VideoRenderOptions:
     """Any number of frames of any size from the same function.
 
     The frames always span the whole clip: `frames` 32 of a model of 16 shows the same time in steps half as long.
@@ -34,15 +34,17 @@ class VideoView:
 
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 1:
-            raise ValueError(f"VideoView: frames counts from 1, got {self.frames}")
+            raise ValueError(f"VideoRenderOptions: frames counts from 1, got {self.frames}")
         if self.fps is not None:
-            check_fps("VideoView", self.fps)
+            check_fps("VideoRenderOptions", self.fps)
         if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"VideoView: seconds is the positive length of the clip, got {self.seconds}")
+            raise ValueError(f"VideoRenderOptions: seconds is the positive length of the clip, got {self.seconds}")
         if self.frames is not None and self.seconds is not None:
-            raise ValueError(f"VideoView: {self.frames} frames and {self.seconds} seconds; give frames or seconds")
+            raise ValueError(
+                f"VideoRenderOptions: {self.frames} frames and {self.seconds} seconds; give frames or seconds"
+            )
         if min(self.size) < 1:
-            raise ValueError(f"VideoView: the resolution must be positive, got {self.resolution}")
+            raise ValueError(f"VideoRenderOptions: the resolution must be positive, got {self.resolution}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,7 +65,7 @@ class VideoView:
 
 
 @dataclass(frozen=True, eq=False)
-class VideoArtefact:
+class VideoRendering:
     """A batch of clips."""
 
     clips: UInt8[Tensor, "batch frame 3 rows columns"]
@@ -77,26 +79,26 @@ class VideoArtefact:
 
         Beside each come 000.gif and 000.png, a strip of frames.
         """
-        from ddmi_modalities.sheet import contact_sheet
+        from ddmi_modalities.files.sheets import contact_sheet
 
         paths = [directory / f"{start + index:03d}.mp4" for index in range(len(self))]
         for path, clip in zip(paths, self.clips, strict=True):
             save_mp4(clip, path, self.fps)
             save_gif(clip, path.with_suffix(".gif"), self.fps)
-            strip = _spread(clip, STRIP)
+            strip = _picked(clip, STRIP)
             contact_sheet(strip, columns=len(strip)).save(path.with_suffix(".png"))
         return paths
 
     def save_sheet(self, path: Path) -> None:
         """Writes one picture: a line of frames for each clip, at most 96 pixels a frame."""
-        from ddmi_modalities.sheet import contact_sheet
+        from ddmi_modalities.files.sheets import contact_sheet
 
-        lines = [_spread(clip, SHEET_STRIP) for clip in self.clips]
+        lines = [_picked(clip, SHEET_STRIP) for clip in self.clips]
         path.parent.mkdir(parents=True, exist_ok=True)
         size = min(96, max(self.clips.shape[-2:]))
         contact_sheet(torch.cat(lines), columns=len(lines[0]), tile=size).save(path)
 
 
-def _spread(clip: UInt8[Tensor, "frame 3 rows columns"], most: int) -> UInt8[Tensor, "_ 3 rows columns"]:
+def _picked(clip: UInt8[Tensor, "frame 3 rows columns"], most: int) -> UInt8[Tensor, "_ 3 rows columns"]:
     """At most `most` frames, evenly spaced, the first and the last among them."""
     return clip if len(clip) <= most else clip[torch.linspace(0, len(clip) - 1, most).round().long()]

@@ -1,0 +1,1 @@
+"""What the ablation compares the method with."""

@@ -1,0 +1,136 @@
+"""`Experiment`: everything that defines a run, both stages, as typed values; each part builds its own modules."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ddmi_diffusion import DenoiserConfig, LatentDiffusion, NoiseConfig, OptimizerConfig, TrainerConfig, UNetConfig
+from ddmi_diffusion.latent_space import Packing, PlaneShape
+from ddmi_diffusion.schedulers import SamplerName
+from ddmi_fields import CoarseToFineReadOutConfig, PlaneLayout, ReadOutConfig
+from ddmi_modalities.modality import Modality
+from ddmi_modalities.text import TextEncoderConfig
+from ddmi_vae import D2CVAE, EncoderConfig, Losses, PlaneDecoderConfig, PlaneEncoderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig(ABC):
+    """The architecture of stage 1."""
+
+    @abstractmethod
+    def build(self, layout: PlaneLayout) -> D2CVAE:
+        """Randomly initialised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig(AutoencoderConfig):
+    """The D2C-VAE."""
+
+    encoder: EncoderConfig = field(default_factory=PlaneEncoderConfig)
+    """Data to moments."""
+    decoder: PlaneDecoderConfig = field(default_factory=PlaneDecoderConfig)
+    """Latent planes to basis fields."""
+    read_out: ReadOutConfig = field(default_factory=CoarseToFineReadOutConfig)
+    """Embeddings to values."""
+    latent_channels: int = 64
+    """C of a latent plane."""
+
+    def build(self, layout: PlaneLayout) -> D2CVAE:
+        decoder = self.decoder.build(layout, self.latent_channels)
+        read_out = self.read_out.build(layout, self.decoder.embedding_channels(layout))
+        return D2CVAE(self.encoder.build(layout, self.latent_channels), decoder, read_out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """Latent diffusion (eq. 10): noise, denoiser, latent space and default sampling."""
+
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    """Noise process and what is predicted."""
+    denoiser: DenoiserConfig = field(default_factory=UNetConfig)
+    """The network."""
+    text: TextEncoderConfig | None = None
+    """Generate from sentences: what encodes them; None: unconditional."""
+    prompt_dropout: float = 0.1
+    """Part of the training items that are given the empty prompt instead, for classifier-free guidance."""
+    mixed: float | None = None
+    """Initial logit of the mixed prediction; None: off."""
+    min_snr_gamma: float | None = None
+    """Gamma of the min-SNR loss weight; None: off."""
+    packing: Packing = "grid"
+    """How planes become one tensor."""
+    whiten: bool = True
+    """Latents to mean 0 and standard deviation 1 per plane and channel."""
+    cache: bool = True
+    """Train on cached latent moments; False encodes every batch."""
+    cache_views: int = 1
+    """Augmented views of an item in the cache."""
+    cached_items: int | None = None
+    """Training items in the cache, spread evenly; None: all.  Of endless data, stage 1 may see more than that."""
+    sampler: SamplerName = "ddim"
+    """Default sampler."""
+    num_steps: int = 50
+    """Default number of its steps."""
+    guidance_scale: float = 3.0
+    """Default scale of guidance, away from the empty prompt or from the guide; 1: none."""
+    guide_after: float | None = None
+    """Part of the training after which the averaged network is kept as the guide of samples (autoguidance; Karras et
+    al. 2024), without text; None: no guide."""
+
+    def __post_init__(self) -> None:
+        if self.cached_items is not None and (self.cached_items < 1 or not self.cache):
+            raise ValueError(
+                f"DiffusionConfig: cached_items {self.cached_items} counts from 1 and needs cache=True; None: all"
+            )
+        if self.guide_after is None:
+            return
+        if self.text is not None:
+            raise ValueError("DiffusionConfig: guide_after is for recipes without text, which have the empty prompt")
+        if not 0 < self.guide_after < 1:
+            raise ValueError(
+                f"DiffusionConfig: guide_after is a part of the training, in (0, 1), got {self.guide_after}"
+            )
+
+    def build(self, plane_shapes: Sequence[PlaneShape], shape: tuple[int, ...]) -> LatentDiffusion:
+        denoiser = self.denoiser.build(plane_shapes, self.packing, self.text.width if self.text else None)
+        return LatentDiffusion(denoiser, self.noise, shape, mixed=self.mixed, min_snr_gamma=self.min_snr_gamma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANTraining:
+    """The optional stage `vae-gan`: stage 1 goes on from the first run's weights, against `losses.discriminator`."""
+
+    training: TrainerConfig = field(default_factory=lambda: TrainerConfig(steps=10_000, batch_size=32))
+    """Of the autoencoder in this stage."""
+    discriminator: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Of the discriminator."""
+    kl_weight: float | None = None
+    """lambda_z of this stage; None: that with which stage 1 ended."""
+    spectral_weight: float | None = None
+    """Weight of the largest singular values in this stage; None: that with which stage 1 ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A run from data to samples."""
+
+    recipe: str = ""
+    """The recipe that made it."""
+    preset: str = ""
+    """The preset of the recipe."""
+    modality: Modality
+    """The kind of signal and its data."""
+    vae: AutoencoderConfig
+    """Architecture of stage 1."""
+    losses: Losses
+    """What stage 1 minimises (eq. 9)."""
+    vae_training: TrainerConfig
+    """How stage 1 is trained."""
+    gan: GANTraining = field(default_factory=GANTraining)
+    """How stage 1 is continued, where there is a discriminator."""
+    diffusion: DiffusionConfig
+    """Stage 2."""
+    diffusion_training: TrainerConfig
+    """How stage 2 is trained."""

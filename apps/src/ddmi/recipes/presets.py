@@ -1,0 +1,107 @@
+"""What recipes share in all presets but `paper`: how stages are trained, and networks of three equal planes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddmi.experiment.config import DiffusionConfig, VAEConfig
+from ddmi_diffusion import NoiseConfig, TrainerConfig, UNetConfig
+from ddmi_diffusion.latent_space import Packing
+from ddmi_fields import ReadOutConfig
+from ddmi_modalities.networks.point_encoder import PointEncoderConfig
+from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig
+
+Settings = dict[str, Any]
+
+READ_OUT = {"test": 16, "demo": 64, "small": 128, "recommended": 256}
+"""Width of the read-out of points, by preset."""
+
+
+def training(*, steps: int, batch_size: int, learning_rate: float, **more: Any) -> TrainerConfig:
+    """A cosine over all steps, and an average of the weights over a part of the last of them.
+
+    `more` is of `TrainerConfig`.
+    """
+    settings: Settings = dict(
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup=min(200, steps // 10),
+        betas=(0.9, 0.99),
+        # over 200 steps of a short run, a twelfth of one of 5,000 to 50,000, 4,000 of a longer one
+        ema_decay=0.98 if steps <= 5000 else min(0.999, 1 - 1 / (0.02 * steps)),
+        ema_every=4,
+        save_every=max(250, steps // 20),
+        preview_every=max(500, steps // 20),
+    )
+    return TrainerConfig(**{**settings, **more})
+
+
+def two_steps() -> TrainerConfig:
+    """Preset test: that everything runs."""
+    return TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32")
+
+
+def diffusion(
+    *,
+    width: int,
+    multipliers: tuple[int, ...],
+    steps: int,
+    blocks: int = 1,
+    packing: Packing = "grid",
+    **more: Any,
+) -> DiffusionConfig:
+    """v-prediction by a U-Net that attends at every level; `more` is of `DiffusionConfig`."""
+    return DiffusionConfig(
+        noise=NoiseConfig(prediction="v"),
+        denoiser=UNetConfig(
+            width=width,
+            multipliers=multipliers,
+            blocks=blocks,
+            attention_factors=(1, 2, 4),
+            head_channels=min(32, width),
+            groups=16,
+            scale_shift=True,
+            # planes side by side go through the same weights; stacked ones are different channels
+            positions=packing == "row",
+        ),
+        packing=packing,
+        num_steps=steps,
+        **more,
+    )
+
+
+def point_vae(
+    preset: str,
+    read_out: ReadOutConfig,
+    *,
+    basis: int,
+    encoder: Settings | None = None,
+    decoder: Settings | None = None,
+) -> VAEConfig:
+    """Points in, three equal planes, `basis` channels of a basis vector."""
+    hidden, features, width, multipliers, size, latent = {
+        "test": (8, 8, 8, (1, 2), 16, 4),
+        "demo": (32, 32, 24, (1, 1, 2), 32, 16),
+        "small": (64, 32, 64, (1, 2, 4), 64, 16),
+        "recommended": (128, 32, 128, (1, 2, 4), 64, 16),
+    }[preset]
+    planes: Settings = dict(width=width, multipliers=multipliers, blocks=1, mixing="tokens", shortcuts=True, groups=8)
+    of_features = PlaneEncoderConfig(in_channels=features, **planes)
+    return VAEConfig(
+        encoder=PointEncoderConfig(hidden=hidden, blocks=4, size=size, planes=of_features, **(encoder or {})),
+        decoder=PlaneDecoderConfig(channels=basis, scales=len(multipliers), **planes, **(decoder or {})),
+        read_out=read_out,
+        latent_channels=latent,
+    )
+
+
+def plane_diffusion(preset: str) -> DiffusionConfig:
+    """Latent diffusion on three equal planes."""
+    width, multipliers, blocks, steps = {
+        "test": (16, (1, 2), 1, 4),
+        "demo": (96, (1, 2), 1, 50),
+        "small": (128, (1, 2, 4), 1, 50),
+        "recommended": (192, (1, 2, 4), 2, 50),
+    }[preset]
+    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps)

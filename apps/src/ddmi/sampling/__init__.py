@@ -1,0 +1,1 @@
+"""Samples that outlast the command that makes them."""

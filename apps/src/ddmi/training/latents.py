@@ -1,0 +1,177 @@
+"""The latents that stage 2 learns: moments of training items, encoded by all processes, and cached on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather
+from torch.utils.data import Subset
+
+from ddmi.experiment.config import Experiment
+from ddmi.machine.checksums import weights_sha256
+from ddmi.serialization import to_json
+from ddmi.training.objectives import Encoder
+from ddmi_diffusion import (
+    DiffusionObjective,
+    LatentCache,
+    LatentDiffusion,
+    LatentSpace,
+    Planes,
+    PromptedLatents,
+    StepRandom,
+    encode_prompts,
+)
+from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.modality import DataSet
+from ddmi_modalities.progress import progress
+from ddmi_modalities.text.encoder import TextEncoder, pretrained_text_encoder
+from ddmi_vae import D2CVAE, Posterior
+
+AT_ONCE = 32
+"""Items that a process encodes at once."""
+
+logger = logging.getLogger("ddmi")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSetup:
+    """All that stage 2 trains, and on what."""
+
+    latent_space: LatentSpace
+    diffusion: LatentDiffusion
+    conditioner: TextEncoder | None
+    objective: DiffusionObjective
+    data: Any
+    """Items: of the data set, or rows of the cache."""
+    collate: Callable[[Sequence[Any], StepRandom], Any]
+
+
+def set_up_diffusion(
+    experiment: Experiment, vae: D2CVAE, data: DataSet[Any], cache: Path, processes: PartialState
+) -> DiffusionSetup:
+    """Stage 2 on the latents of a frozen autoencoder, before its first step.
+
+    Args:
+        experiment: Its diffusion says how.
+        vae: On the device where latents are encoded.
+        data: The training data.
+        cache: File of cached moments, made where it is missing or of another autoencoder.
+        processes: All of which call this.
+
+    Raises:
+        ValueError: Sentences are asked for without a cache, or pretrained weights cannot be had.
+    """
+    settings, modality = experiment.diffusion, experiment.modality
+    torch.manual_seed(experiment.diffusion_training.seed)
+    conditioner = _conditioner(experiment, processes.device)
+    if settings.cache:
+        items = cached_items(experiment, data)
+        latents = cached_moments(experiment, vae, items, cache, processes)
+        statistics: Any = latents.moments()
+        rows: Any = latents
+        if conditioner is not None:
+            captions = [modality.captions(items[i]) for i in range(len(items))] * settings.cache_views
+            rows = PromptedLatents(latents, captions, conditioner, frozen=conditioner.config.frozen)
+        collate, moments = rows.collate, None
+    else:
+        rows, collate, moments = data, modality.collate, Encoder(vae)
+        statistics = encoded(experiment, vae, data, processes)
+    latent_space = LatentSpace.fit(statistics, settings.packing)
+    if not settings.whiten:
+        latent_space = LatentSpace.identity(latent_space.plane_shapes, settings.packing)
+    diffusion = settings.build(latent_space.plane_shapes, latent_space.shape)
+    conditioning = {} if conditioner is None else _conditioning(experiment, conditioner, processes.device)
+    return DiffusionSetup(
+        latent_space=latent_space,
+        diffusion=diffusion,
+        conditioner=conditioner,
+        objective=DiffusionObjective(diffusion, latent_space, moments=moments, **conditioning),
+        data=rows,
+        collate=collate,
+    )
+
+
+def encoded(
+    experiment: Experiment, vae: D2CVAE, data: DataSet[Any], processes: PartialState, view: int = 0
+) -> Iterator[tuple[Planes, Planes]]:
+    """Posterior means and standard deviations of all items, in order, in batches; the same in every process.
+
+    View 0 is the data as they are, others are augmented.  Every process encodes a part of each batch.
+    """
+    modality = experiment.modality
+    device = next(vae.parameters()).device
+    steps = range(0, len(data), AT_ONCE * processes.num_processes)
+    for start in progress(steps, what=f"encoding {len(data)} items"):
+        count = min(AT_ONCE * processes.num_processes, len(data) - start)
+        each = -(-count // processes.num_processes)
+        first = start + each * processes.process_index
+        # messages are of one size: the last process repeats the last item where items run out
+        places = [min(place, len(data) - 1) for place in range(first, first + each)]
+        items = [data[place] for place in places]
+        rng = StepRandom(experiment.diffusion_training.seed, view, places)
+        inputs = modality.inputs(items) if view == 0 else modality.collate(items, rng).inputs
+        with torch.no_grad():
+            posterior: Posterior = vae.encode(tuple(plane.to(device) for plane in inputs))
+        means, stds = (
+            tuple(gather(plane.contiguous())[:count] for plane in planes) for planes in (posterior.mean, posterior.std)
+        )
+        yield means, stds
+
+
+def cached_items(experiment: Experiment, data: DataSet[Any]) -> Any:
+    """The items of the data set that are cached."""
+    count = experiment.diffusion.cached_items
+    return data if count is None or count >= len(data) else Subset(data, evenly_spaced(len(data), count))  # type: ignore[arg-type]
+
+
+def cached_moments(
+    experiment: Experiment, vae: D2CVAE, data: DataSet[Any], path: Path, processes: PartialState
+) -> LatentCache:
+    """The cache of the moments of all items at `path`, made where it is missing or of another autoencoder.
+
+    To be called by all processes; the main one writes.
+    """
+    views = experiment.diffusion.cache_views
+    content = [weights_sha256(vae), to_json(experiment.modality), views, len(data)]
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    missing = not LatentCache.valid(path, key)
+    processes.wait_for_everyone()  # all have looked before one writes
+    if missing:
+        batches = (batch for view in range(views) for batch in encoded(experiment, vae, data, processes, view))
+        if processes.is_main_process:
+            LatentCache.build(path, key, views * len(data), batches)
+        else:
+            for _ in batches:
+                pass
+        processes.wait_for_everyone()
+    return LatentCache(path, key)
+
+
+def _conditioner(experiment: Experiment, device: torch.device) -> TextEncoder | None:
+    """The text tower: new, or a frozen one with its pretrained weights."""
+    text = experiment.diffusion.text
+    if text is None:
+        return None
+    if not experiment.diffusion.cache:
+        raise ValueError("generation from text trains on cached latents; leave diffusion.cache at True")
+    if not text.frozen:
+        return text.build()
+    logger.info("text tower: pretrained weights %s", text.weights)
+    return pretrained_text_encoder(str(text.weights)).to(device)
+
+
+def _conditioning(experiment: Experiment, conditioner: TextEncoder, device: torch.device) -> dict[str, Any]:
+    """What the objective needs: a tower to train, or the null condition of one that stays as it is."""
+    dropout = experiment.diffusion.prompt_dropout
+    if not conditioner.config.frozen:
+        return {"conditioner": conditioner, "dropout": dropout}
+    with torch.no_grad():
+        return {"null": encode_prompts(conditioner, [""], device), "dropout": dropout}

@@ -1,0 +1,45 @@
+"""The latents that stage 2 learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import PartialState
+
+from ddmi import DDMI
+from ddmi.cli import main
+from ddmi.experiment.config import DiffusionConfig
+from ddmi.recipes import make_experiment
+from ddmi.training.latents import cached_items, encoded
+from ddmi_modalities.datasets.splits import evenly_spaced
+
+
+def test_a_part_of_the_items_is_cached(tiny_run: Path, tmp_path: Path) -> None:
+    options = ["--vae", str(tiny_run), "--run", str(tmp_path), "--diffusion.cached-items", "3"]
+    assert main(["train", "openmoji", "--preset", "test", *options]) == 0
+    model = DDMI.from_pretrained(tmp_path)
+    assert model.latent_space is not None
+    data = model.experiment.modality.dataset("train")
+    assert len(data) > 3
+    chosen = [data[place] for place in evenly_spaced(len(data), 3)]
+    (means,), _ = next(iter(encoded(model.experiment, model.vae, chosen, PartialState())))
+    # whitening by the statistics of the three alone
+    torch.testing.assert_close(model.latent_space.mean[0], means.mean((0, 2, 3)), rtol=1e-2, atol=1e-2)
+
+
+def test_more_than_there_are_is_all_of_them() -> None:
+    experiment = make_experiment("openmoji", "test")
+    data = experiment.modality.dataset("train")
+    for count in (None, len(data), 10 * len(data)):
+        settings = replace(experiment.diffusion, cached_items=count)
+        assert cached_items(replace(experiment, diffusion=settings), data) is data
+
+
+def test_bad_settings_of_the_cache() -> None:
+    with pytest.raises(ValueError, match="cached_items 0 counts from 1"):
+        DiffusionConfig(cached_items=0)
+    with pytest.raises(ValueError, match="needs cache=True"):
+        DiffusionConfig(cached_items=4, cache=False)

@@ -1,0 +1,1 @@
+"""What data sets of every kind share: splits, caches, worker processes, preparation."""

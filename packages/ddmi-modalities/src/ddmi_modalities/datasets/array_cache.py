@@ -1,0 +1,104 @@
+"""Slow work done once: arrays on disk, memory-mapped, safe for processes that want the same one at the same time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import DTypeLike, NDArray
+
+from ddmi_modalities.progress import progress
+
+logger = logging.getLogger("ddmi")
+
+Fill = Callable[[NDArray[Any], Callable[[int], object]], None]
+"""Writes all of the array it is given, and says from time to time how many more rows are done."""
+
+
+def default_cache() -> Path:
+    """`$XDG_CACHE_HOME/ddmi`, or `~/.cache/ddmi`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ddmi"
+
+
+def cached_array(file: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Fill, doing: str) -> NDArray[Any]:
+    """The array in `file`, read-only and memory-mapped.
+
+    `file` is built by `fill` first where it is absent or damaged (not an array of this shape and type), into a
+    temporary name and then renamed: a reader never sees half of it.  Of several processes one builds and the others
+    wait for it.  The caller puts everything that the content depends on into the name of the file.  `doing` is what is
+    said of the progress.
+    """
+    array = _open(file, shape, np.dtype(dtype))
+    if array is not None:
+        return array
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):
+        array = _open(file, shape, np.dtype(dtype))  # another process may have built it while we waited
+        if array is None:
+            if file.exists():
+                logger.warning("%s is damaged: building it again", file)
+            _build(file, shape, np.dtype(dtype), fill, doing)
+            array = _open(file, shape, np.dtype(dtype))
+    if array is None:
+        raise RuntimeError(f"array cache: {file} cannot be read back right after it was written; is the disk full?")
+    return array
+
+
+def _open(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    try:
+        # numpy refuses a file that is shorter than its header says
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError):
+        return None
+    return array if array.shape == shape and array.dtype == dtype else None
+
+
+def _build(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Fill, doing: str) -> None:
+    with _whole(file) as temporary:
+        target = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
+        _allocate(temporary, temporary.stat().st_size)
+        with progress(what=doing, total=shape[0]) as bar:
+            fill(target, bar.update)
+        target.flush()
+        del target
+
+
+def shared_bytes(file: Path, length: int) -> NDArray[np.uint8]:
+    """A file of bytes that any process may read and write, memory-mapped; new ones are 0.
+
+    It is made where it is absent or of another length: a process that still has the one before fills that in vain.
+    """
+    if not file.exists() or file.stat().st_size != length:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _whole(file) as temporary:
+            _allocate(temporary, length)
+    return np.memmap(file, np.uint8, "r+", shape=(length,))
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A temporary name beside `file`, which becomes `file` when all went well."""
+    descriptor, name = tempfile.mkstemp(prefix=file.stem + ".", suffix=".building", dir=file.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _allocate(file: Path, length: int) -> None:
+    """A full disk is an OSError here, and a crash at the first write to a map otherwise."""
+    with file.open("r+b") as handle:
+        handle.truncate(length)
+        if hasattr(os, "posix_fallocate") and length:
+            os.posix_fallocate(handle.fileno(), 0, length)

@@ -1,0 +1,1 @@
+"""OpenMoji's drawings, and their pixels at any size."""

@@ -1,0 +1,39 @@
+"""NPZ files: several arrays by name, never pickles."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def read_npz(
+    file: Path, required: Sequence[str], optional: Sequence[str] = (), *, remedy: str
+) -> dict[str, NDArray[Any]]:
+    """These arrays of a file, of the optional ones those that are there.
+
+    Raises ValueError that names the file and what is missing, and ends with `remedy`.
+    """
+    try:
+        with file.open("rb") as handle:  # numpy leaves a damaged archive open
+            stored = np.load(handle, allow_pickle=False)
+            held = list(stored) if isinstance(stored, np.lib.npyio.NpzFile) else []
+            arrays = {key: stored[key] for key in (*required, *optional) if key in held}
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: does not exist; {remedy}") from error
+    except Exception as error:  # numpy's and zipfile's readers raise nearly anything on damaged files
+        raise ValueError(f"{file}: is damaged, or no NPZ file ({error}); {remedy}") from error
+    if lacking := [key for key in required if key not in arrays]:
+        raise ValueError(f"{file}: lacks {', '.join(lacking)} and has {', '.join(held) or 'no named arrays'}; {remedy}")
+    return arrays
+
+
+def npz_bytes(**arrays: Any) -> bytes:
+    """The content of a file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Solids, cameras, pictures of surfaces, and surfaces of functions."""

@@ -1,0 +1,125 @@
+"""A folder of pictures as a data set: AFHQv2, CelebA-HQ, an LSUN export, or anybody's photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from ddmi_modalities.datasets.array_cache import default_cache
+from ddmi_modalities.datasets.checked_sources import check_sources
+from ddmi_modalities.datasets.left_out import leave_out
+from ddmi_modalities.datasets.splits import Split, check_split
+from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_tensor
+from ddmi_modalities.image.data.folder_split import pictures_of_split
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One picture of a folder; an `ImageItem`.  Decoded once, when first asked for pixels; forgotten with the item."""
+
+    root: Path
+    name: str
+    """The path below the root, with forward slashes."""
+
+    @property
+    def caption(self) -> str | None:
+        """The first line of the text file of the same name, where there is one (`cat.jpg`, `cat.txt`)."""
+        text = (self.root / self.name).with_suffix(".txt")
+        lines = text.read_text(encoding="utf-8").strip().splitlines() if text.is_file() else []
+        return lines[0] if lines else None
+
+    @cached_property
+    def _square(self) -> Image.Image:
+        return centre_square(open_picture(self.root / self.name))
+
+    def pixels(self, size: int) -> UInt8[Tensor, "3 size size"]:
+        if size < 1:
+            raise ValueError(f"ImageFolder: a picture needs a size of at least 1 pixel, got {size}")
+        return to_tensor(resize_square(self._square, size))
+
+    def window(self, size: int, top: int, left: int, side: int) -> UInt8[Tensor, "3 side side"]:
+        return self.pixels(size)[:, top : top + side, left : left + side]
+
+
+class ImageFolder:
+    """All readable pictures below `root`, as centred squares.
+
+    What is held out, folders, lists or names decide: see `pictures_of_split`.  Every file is decoded once to be sure
+    that training will not stop at a broken one; what was found is remembered in the cache by path, size and time of
+    change.
+
+    Args:
+        root: The folder; links are followed to files, not to folders.
+        split: "train" or "test".
+        classes, held_out: See `pictures_of_split`.
+        min_size: Pictures whose shorter side has fewer pixels are left out.
+        strict: Refuse the folder when any picture is broken or too small, instead of leaving it out.
+        cache: Where to remember which files are sound, default `$XDG_CACHE_HOME/ddmi`.
+
+    Raises:
+        ValueError: There is no such folder or class, it has no usable picture in this split, or `strict`
+            found a bad one.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: Split,
+        *,
+        classes: Sequence[str] = (),
+        held_out: int = 0,
+        min_size: int = 16,
+        strict: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        check_split(split)
+        root = Path(root).expanduser()
+        if not root.is_dir():
+            what = "is a file" if root.exists() else "does not exist"
+            raise ValueError(f"ImageFolder: {str(root)!r} {what}; give the path of a folder of images")
+        self.root, names = pictures_of_split(root.resolve(), split, classes, held_out)
+        sides = check_sources(self.root, names, _shorter_side, what="images", cache=cache or default_cache())
+        self.skipped = {
+            name: side if isinstance(side, str) else f"{side} pixels on its shorter side, wanted {min_size}"
+            for name, side in sides.items()
+            if isinstance(side, str) or side < min_size
+        }
+        """Why each picture that is not in the data set was left out."""
+        leave_out(
+            f"ImageFolder {str(self.root)!r}", "images", self.skipped, len(names), remedy="repair or remove them",
+            strict=strict,
+        )  # fmt: skip
+        self.names = tuple(name for name in names if name not in self.skipped)
+        self._sides = [side for name in self.names if isinstance(side := sides[name], int)]
+        if not self.names:
+            raise ValueError(
+                f"ImageFolder: no image for the split {split!r} below {str(self.root)!r}; add images, or folders named "
+                "train and test"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Photograph:
+        return Photograph(self.root, self.names[index])
+
+    def describe(self) -> str:
+        """The pictures' sizes, and how many were left out."""
+        return (
+            f"pictures of {min(self._sides)} to {max(self._sides)} pixels on the shorter side, "
+            f"{len(self.skipped)} left out"
+        )
+
+
+def _shorter_side(file: Path) -> int:
+    """In pixels.  ValueError, without the file's name, where it cannot be decoded to its end."""
+    try:
+        return min(open_picture(file).size)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"cannot read the image {str(file)!r}: ")) from error

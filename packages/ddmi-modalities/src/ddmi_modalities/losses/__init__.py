@@ -1,0 +1,1 @@
+"""Terms of stage 1 beside the likelihood: perceptual, adversarial, opacity."""

@@ -1,0 +1,1 @@
+"""How close things are to true ones, pair by pair and set by set."""

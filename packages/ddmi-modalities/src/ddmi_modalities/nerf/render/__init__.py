@@ -1,0 +1,1 @@
+"""From radiance fields to pictures."""

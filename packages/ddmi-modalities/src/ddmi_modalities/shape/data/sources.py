@@ -1,0 +1,91 @@
+"""Where shapes come from: the data set that a modality's `source` names, and single files of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from ddmi_modalities.datasets.splits import Split, check_split
+from ddmi_modalities.files.npz import read_npz
+from ddmi_modalities.modality import DataSet
+from ddmi_modalities.shape.data.furniture import Furniture, HoldOut
+from ddmi_modalities.shape.items import ShapeItem
+
+
+def open_shapes(
+    source: str,
+    split: Split,
+    *,
+    classes: Sequence[str] = (),
+    captions_file: str | None = None,
+    items: int = 20_000,
+    hold_out: HoldOut = "none",
+    repair: bool = False,
+) -> DataSet[ShapeItem]:
+    """Furniture, ShapeNet (with captions: Text2Shape) where class folders hold lists, or a folder of meshes.
+
+    The test split of furniture has all combinations of attributes, also those that training does not see.
+
+    Args:
+        source: "furniture", or the folder.
+        split: "train" or "test".
+        classes: Of ShapeNet, by name or number; empty: all.
+        captions_file: Of ShapeNet, Text2Shape's table: a path, or one below the folder.
+        items, hold_out: Of furniture's training split.
+        repair: Close meshes that are not watertight, where that can be done.
+    """
+    check_split(split)
+    if source == "furniture":
+        return Furniture("test") if split == "test" else Furniture("train", items, hold_out=hold_out)
+    root = Path(source).expanduser()
+    if any(root.glob("*/train.lst")):
+        from ddmi_modalities.shape.data.shapenet import ShapeNet
+        from ddmi_modalities.shape.data.text2shape import Text2Shape
+
+        shapes = ShapeNet(root, split, classes or None)
+        if captions_file is None:
+            return shapes
+        captions = Path(captions_file).expanduser()
+        return Text2Shape(captions if captions.is_file() else root / captions, shapes)
+    from ddmi_modalities.shape.data.mesh_folder import MeshFolder
+
+    return MeshFolder(root, split, repair=repair)
+
+
+def read_cloud(path: Path, count: int) -> Float32[np.ndarray, "point 3"]:
+    """Points of a file: of a point cloud all, of a mesh `count` drawn evenly over its surface.
+
+    What leaves the unit cube is centred and its largest side scaled to 1; what fits stays where it is.  `.npz` files
+    hold "points", everything else is read by trimesh.
+
+    Raises:
+        ValueError: the file is missing or broken, holds no points, or points that are not finite.
+    """
+    import trimesh
+
+    remedy = "give a PLY, OBJ, STL, OFF, GLB or XYZ file, or an NPZ file with an array 'points' of (n, 3)"
+    try:
+        if path.suffix == ".npz":
+            points = read_npz(path, ["points"], remedy=remedy)["points"]
+        else:
+            loaded = trimesh.load(path)
+            solid: Any = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
+            if isinstance(solid, trimesh.Trimesh) and len(solid.faces):
+                points = trimesh.sample.sample_surface(solid, count, seed=0)[0]
+            else:
+                points = solid.vertices
+    except Exception as error:  # readers of third-party formats raise anything
+        raise ValueError(f"{path}: cannot be read as a point cloud or mesh ({error}); {remedy}") from error
+    points = np.asarray(points, np.float32)
+    if points.ndim != 2 or points.shape[1] != 3 or not len(points):
+        raise ValueError(f"{path}: holds points of shape {points.shape}; {remedy}")
+    if not np.isfinite(points).all():
+        raise ValueError(f"{path}: holds points that are not finite; remove them")
+    if np.abs(points).max() > 0.5 + 1e-3:
+        low, high = points.min(0), points.max(0)
+        points = (points - (low + high) / 2) / max(float((high - low).max()), 1e-12)
+    return points

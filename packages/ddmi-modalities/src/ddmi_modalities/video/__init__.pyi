@@ -1,0 +1,9 @@
+from .data.moving_openmoji import MovingOpenMoji as MovingOpenMoji
+from .data.stored_clips import StoredClips as StoredClips
+from .items import ClipItem as ClipItem
+from .modality import VideoModality as VideoModality
+from .modality import field_time as field_time
+from .networks.space_time_encoder import SpaceTimeEncoder as SpaceTimeEncoder
+from .networks.space_time_encoder import SpaceTimeEncoderConfig as SpaceTimeEncoderConfig
+from .view import VideoRendering as VideoRendering
+from .view import VideoRenderOptions as VideoRenderOptions
