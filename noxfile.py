@@ -94,10 +94,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """ruff (check and format) and codespell."""
+    """ruff (check and format), codespell, and which part may import which."""
     run(session, "ruff", "check", ".", groups=("lint",))
     run(session, "ruff", "format", "--check", ".", groups=("lint",))
     run(session, "codespell", groups=("lint",))
+    run(session, "lint-imports", groups=("lint",))
 
 
 @nox.session(venv_backend="none")

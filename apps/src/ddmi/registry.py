@@ -6,22 +6,29 @@ Distributions announce the first two by entry points, this one too: `ddmi.modali
 
 from __future__ import annotations
 
+import difflib
 import logging
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from ddmi.experiment.nodes import NODES
+from ddmi.recipes import Recipe
 
 if TYPE_CHECKING:
-    from ddmi.recipes import Recipe
+    from ddmi.experiment.config import Experiment
     from ddmi_modalities.modality import Modality
     from ddmi_modalities.spec import ModalitySpec
 
-MODALITIES, RECIPES = "ddmi.modalities", "ddmi.recipes"
+MODALITY_GROUP, RECIPE_GROUP = "ddmi.modalities", "ddmi.recipes"
 """Groups of entry points."""
+
+if TYPE_CHECKING:
+    RECIPES: Mapping[str, Recipe]
+    """`recipes()`."""
 
 logger = logging.getLogger("ddmi")
 
@@ -43,15 +50,36 @@ def announced(group: str) -> Mapping[str, EntryPoint]:
 @cache
 def recipes() -> Mapping[str, Recipe]:
     """All recipes by name."""
-    from ddmi.recipes import Recipe
+    return {name: made for name, found in _loaded(RECIPE_GROUP).items() for made in [Recipe.of(found)]}
 
-    return {name: made for name, found in _loaded(RECIPES).items() for made in [Recipe.of(found)]}
+
+def make_experiment(name: str, preset: str, data: str | None = None) -> Experiment:
+    """The experiment of a recipe and preset; `data` replaces where its data come from.
+
+    Raises ValueError for an unknown recipe or preset, and where `data` is needed.
+    """
+    known = recipes()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(sorted(known))}"
+        raise ValueError(f"unknown recipe {name!r}; {hint} (`ddmi recipes` lists them)")
+    found = known[name]
+    if preset not in found.presets:
+        raise ValueError(f"recipe {name!r} has no preset {preset!r}; choose one of {', '.join(found.presets)}")
+    if found.needs_data and data is None:
+        raise ValueError(f"recipe {name!r} has no data of its own; name them with --data PATH")
+    experiment = replace(found(preset), recipe=name, preset=preset)
+    if data is None:
+        return experiment
+    from ddmi_modalities.modality import with_source
+
+    return replace(experiment, modality=with_source(experiment.modality, data))
 
 
 @cache
 def modality_specs() -> Mapping[str, ModalitySpec]:
     """All kinds of signal by name."""
-    return {spec.name: spec for spec in _loaded(MODALITIES).values()}
+    return {spec.name: spec for spec in _loaded(MODALITY_GROUP).values()}
 
 
 def spec_of(modality: Modality) -> ModalitySpec:
@@ -88,7 +116,7 @@ def word_of(node: type) -> str:
         if node_type(word) is node:
             return word
     raise ValueError(
-        f"{address} is in no `ModalitySpec.nodes` that an installed distribution announces under {MODALITIES}: see "
+        f"{address} is in no `ModalitySpec.nodes` that an installed distribution announces under {MODALITY_GROUP}: see "
         "docs/how-to/modality.md"
     )
 
@@ -108,7 +136,7 @@ def choices(base: type) -> dict[str, str]:
 
 def provider(word: str) -> str | None:
     """The distribution that a type's word comes from; None of our own."""
-    for name, entry in announced(MODALITIES).items():
+    for name, entry in announced(MODALITY_GROUP).items():
         spec = modality_specs().get(name)
         if spec is not None and (word == f"modality/{spec.name}" or word in spec.nodes):
             distribution = _distribution(entry)
@@ -131,3 +159,9 @@ def _loaded(group: str) -> dict[str, Any]:
 
 def _distribution(entry: EntryPoint) -> str:
     return "an unknown distribution" if entry.dist is None else entry.dist.name
+
+
+def __getattr__(name: str) -> object:
+    if name == "RECIPES":  # made when it is first asked for
+        return recipes()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

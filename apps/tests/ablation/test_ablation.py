@@ -17,7 +17,7 @@ from ddmi.experiment.alternatives.generated_weights import GeneratedReadOut, Wei
 from ddmi.experiment.alternatives.pixels import PixelVAEConfig
 from ddmi.experiment.config import Experiment
 from ddmi.pipeline import DDMI
-from ddmi.recipes import make_experiment
+from ddmi.registry import make_experiment
 from ddmi.serialization import from_json, to_json
 from ddmi_fields import ConcatReadOut, PlaneLayout, grid_coordinates
 from ddmi_vae import D2CVAE

@@ -22,7 +22,7 @@ from ddmi.analysis.scales import without_scale
 from ddmi.analysis.spectra import basis_spectra, power_spectrum
 from ddmi.cli import main
 from ddmi.experiment.alternatives.pixels import PixelReadOut
-from ddmi.recipes import make_experiment
+from ddmi.registry import make_experiment
 from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout
 from ddmi_modalities import Split
 from ddmi_modalities.files.pixels import to_float

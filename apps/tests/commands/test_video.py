@@ -17,8 +17,8 @@ from ddmi import DDMI
 from ddmi.cli import main
 from ddmi.experiment.config import DiffusionConfig, GANTraining
 from ddmi.pipeline import GUIDE
-from ddmi.recipes import make_experiment
 from ddmi.recipes.presets import two_steps
+from ddmi.registry import make_experiment
 from ddmi.sampling.kept_samples import KeptSamples
 from ddmi.serialization import from_json, to_json
 from ddmi.training.run import Run

@@ -9,8 +9,7 @@ import torch
 
 from ddmi import DDMI
 from ddmi.evaluation.run import find_protocol
-from ddmi.recipes import make_experiment
-from ddmi.registry import spec_of
+from ddmi.registry import make_experiment, spec_of
 from ddmi_modalities.nerf.evaluation import NerfEvaluation
 
 

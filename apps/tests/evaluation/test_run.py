@@ -15,8 +15,7 @@ import torch
 from ddmi.cli import main
 from ddmi.evaluation.run import read_evaluations
 from ddmi.evaluation.table import PAPER, markdown_table
-from ddmi.recipes import make_experiment
-from ddmi.registry import spec_of
+from ddmi.registry import make_experiment, spec_of
 from ddmi_modalities.image.protocols import NAMED as IMAGE_PROTOCOLS
 from ddmi_modalities.spec import OFFLINE
 

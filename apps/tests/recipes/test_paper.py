@@ -15,7 +15,7 @@ from torch import nn
 
 from ddmi.cli import main
 from ddmi.experiment.config import Experiment, GANTraining
-from ddmi.recipes import make_experiment
+from ddmi.registry import make_experiment
 from ddmi.training.objectives import vae_objective
 from ddmi_diffusion import TrainerConfig
 from ddmi_modalities.losses.configs import PictureLosses

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ddmi.cli import main
-from ddmi.recipes import PRESETS, RECIPES, make_experiment
+from ddmi.recipes import PRESETS
+from ddmi.registry import RECIPES, make_experiment
 from ddmi.serialization import from_json, to_json
 
 from .. import miniatures

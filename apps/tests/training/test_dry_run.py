@@ -13,8 +13,8 @@ from torch import nn
 
 from ddmi.cli import main
 from ddmi.experiment.config import GANTraining
-from ddmi.recipes import make_experiment
 from ddmi.recipes.presets import two_steps
+from ddmi.registry import make_experiment
 from ddmi.training import step_cost
 from ddmi.training.dry_run import dry_run
 from ddmi.training.step_cost import measure_step

@@ -12,7 +12,7 @@ from accelerate import PartialState
 from ddmi import DDMI
 from ddmi.cli import main
 from ddmi.experiment.config import DiffusionConfig
-from ddmi.recipes import make_experiment
+from ddmi.registry import make_experiment
 from ddmi.training.latents import cached_items, encoded
 from ddmi_modalities.datasets.splits import evenly_spaced
 

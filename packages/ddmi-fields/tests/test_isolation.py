@@ -21,6 +21,16 @@ def test_import_pulls_in_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_import_says_nothing_where_numpy_is_missing() -> None:
+    code = "import sys, warnings; sys.modules['numpy'] = None; warnings.simplefilter('error'); import ddmi_fields"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    code = code.replace("import ddmi_fields", "import torch")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Failed to initialize NumPy" in done.stderr, "else there is nothing to be quiet about"
+
+
 def test_wrong_shape_raises_under_the_type_checker() -> None:
     if not hasattr(sample_plane, "__wrapped__"):
         pytest.skip("run without --jaxtyping-packages")

@@ -26,7 +26,7 @@ logger = logging.getLogger("ddmi")
 def named_experiment(recipe: str, preset: str, data: str | None, config: Path | None) -> Experiment:
     """That of a recipe, or of a configuration that was saved; with other data where they are named."""
     from ddmi.experiment.renamed import PRESETS
-    from ddmi.recipes import make_experiment
+    from ddmi.registry import make_experiment
     from ddmi.serialization import read_experiment_file
     from ddmi_modalities.modality import with_source
 
@@ -38,6 +38,16 @@ def named_experiment(recipe: str, preset: str, data: str | None, config: Path | 
     if data is None:
         return experiment
     return dataclasses.replace(experiment, modality=with_source(experiment.modality, data))
+
+
+def with_text_weights(experiment: Experiment, source: str) -> Experiment:
+    """The experiment with a pretrained, frozen text tower.  ValueError where it has no text, or no tower is there."""
+    from ddmi_modalities.text.encoder import pretrained_text_encoder
+
+    if experiment.diffusion.text is None:
+        raise ValueError(f"recipe {experiment.recipe!r} has no text; see furniture-text and text2shape")
+    text = pretrained_text_encoder(source).config
+    return dataclasses.replace(experiment, diffusion=dataclasses.replace(experiment.diffusion, text=text))
 
 
 def changed_experiment(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
-from ddmi.commands.settings import changed_experiment, named_experiment
+from ddmi.commands.settings import changed_experiment, named_experiment, with_text_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,6 @@ class Train:
     """Check the data, measure one step of each stage, say what training needs, and stop without writing a run."""
 
     def run(self, rest: Sequence[str]) -> None:
-        from ddmi.recipes import with_text_weights
         from ddmi.serialization import experiment_text
 
         if (self.recipe is None) == (self.config is None):

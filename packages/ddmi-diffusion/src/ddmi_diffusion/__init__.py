@@ -1,5 +1,7 @@
 """Latent diffusion over planes, and a trainer that resumes bit for bit."""
 
+from importlib.metadata import version
+
 from ddmi_diffusion.atomic_files import CheckpointError, atomic_write_text, save_tensors
 from ddmi_diffusion.checkpoint import checkpoint_step, latest_checkpoint, load_checkpoint, save_checkpoint
 from ddmi_diffusion.conditioning import Conditioner, Conditioning, encode_prompts
@@ -22,6 +24,8 @@ from ddmi_diffusion.schedulers import make_scheduler
 from ddmi_diffusion.trainer import NonFiniteLossError, Trainer
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 from ddmi_diffusion.unet import PlaneUNet, UNetConfig
+
+__version__ = version("ddmi-diffusion")
 
 __all__ = [
     "CheckpointError",

@@ -1,5 +1,13 @@
 """Continuous functions from generated or learned planes."""
 
+import warnings
+from importlib.metadata import version
+
+with warnings.catch_warnings():
+    # torch says where NumPy is missing, which this package does not need
+    warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
+    import torch as _torch  # noqa: F401
+
 from ddmi_fields.basis_field import BasisField
 from ddmi_fields.function import ImplicitFunction
 from ddmi_fields.grids import cell_centres, grid_coordinates
@@ -14,6 +22,8 @@ from ddmi_fields.read_out import (
     ReadOut,
     ReadOutConfig,
 )
+
+__version__ = version("ddmi-fields")
 
 __all__ = [
     "BasisField",

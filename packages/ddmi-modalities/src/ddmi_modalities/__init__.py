@@ -4,6 +4,10 @@ Importing this package is light: names are imported when they are first used, an
 its sub-package (`ddmi_modalities.image`).
 """
 
+from importlib.metadata import version
+
 import lazy_loader
+
+__version__ = version("ddmi-modalities")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,3 +8,5 @@ from .modality import Rendering as Rendering
 from .spec import EvaluationProtocol as EvaluationProtocol
 from .spec import Measured as Measured
 from .spec import ModalitySpec as ModalitySpec
+
+__version__: str
