@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ddmi_modalities.datasets.sources import Layout, open_source
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.image.data.cifar import CifarBatches, batches_folder
 from ddmi_modalities.image.data.folder import ImageFolder
@@ -39,10 +40,18 @@ def open_images(
     Raises:
         ValueError: There is no such folder, class or split.
     """
-    if source == "openmoji":
-        limit = CACHED_UP_TO_FOR_WHOLE if whole else CACHED_UP_TO
-        return OpenMoji(split, cache, sizes=[size for size in sorted({*sizes}) if size <= limit])
-    root = Path(source).expanduser()
-    if batches_folder(root) is not None:
-        return CifarBatches(root, split)
-    return ImageFolder(root, split, classes=classes, held_out=held_out, cache=cache)
+    limit = CACHED_UP_TO_FOR_WHOLE if whole else CACHED_UP_TO
+    kept = [size for size in sorted({*sizes}) if size <= limit]
+    layouts: tuple[Layout[DataSet[ImageItem]], ...] = (
+        Layout(
+            "a folder with CIFAR-10's binary files",
+            lambda root: batches_folder(root) is not None,
+            lambda root: CifarBatches(root, split),
+        ),
+        Layout(
+            "a folder of pictures",
+            Path.is_dir,
+            lambda root: ImageFolder(root, split, classes=classes, held_out=held_out, cache=cache),
+        ),
+    )
+    return open_source(source, {"openmoji": lambda: OpenMoji(split, cache, sizes=kept)}, layouts)

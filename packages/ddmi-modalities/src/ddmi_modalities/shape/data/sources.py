@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from ddmi_modalities.datasets.sources import Layout, open_source
 from ddmi_modalities.datasets.splits import Split, check_split
 from ddmi_modalities.files.npz import read_npz
 from ddmi_modalities.modality import DataSet
@@ -39,18 +40,33 @@ def open_shapes(
         repair: Close meshes that are not watertight, where that can be done.
     """
     check_split(split)
-    if source == "furniture":
-        return Furniture("test") if split == "test" else Furniture("train", items, hold_out=hold_out)
-    root = Path(source).expanduser()
-    if any(root.glob("*/train.lst")):
-        from ddmi_modalities.shape.data.shapenet import ShapeNet
-        from ddmi_modalities.shape.data.text2shape import Text2Shape
+    layouts: tuple[Layout[DataSet[ShapeItem]], ...] = (
+        Layout(
+            "ShapeNet's class folders with train.lst",
+            lambda root: any(root.glob("*/train.lst")),
+            lambda root: _shapenet(root, split, classes, captions_file),
+        ),
+        Layout("a folder of meshes", Path.is_dir, lambda root: _meshes(root, split, repair)),
+    )
+    return open_source(
+        source,
+        {"furniture": lambda: Furniture("test") if split == "test" else Furniture("train", items, hold_out=hold_out)},
+        layouts,
+    )
 
-        shapes = ShapeNet(root, split, classes or None)
-        if captions_file is None:
-            return shapes
-        captions = Path(captions_file).expanduser()
-        return Text2Shape(captions if captions.is_file() else root / captions, shapes)
+
+def _shapenet(root: Path, split: Split, classes: Sequence[str], captions_file: str | None) -> DataSet[ShapeItem]:
+    from ddmi_modalities.shape.data.shapenet import ShapeNet
+    from ddmi_modalities.shape.data.text2shape import Text2Shape
+
+    shapes = ShapeNet(root, split, classes or None)
+    if captions_file is None:
+        return shapes
+    captions = Path(captions_file).expanduser()
+    return Text2Shape(captions if captions.is_file() else root / captions, shapes)
+
+
+def _meshes(root: Path, split: Split, repair: bool) -> DataSet[ShapeItem]:
     from ddmi_modalities.shape.data.mesh_folder import MeshFolder
 
     return MeshFolder(root, split, repair=repair)

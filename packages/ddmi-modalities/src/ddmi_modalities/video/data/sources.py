@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ddmi_modalities.datasets.sources import Layout, open_source
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.modality import DataSet
 from ddmi_modalities.video.data.moving_openmoji import MovingOpenMoji
@@ -38,6 +39,14 @@ def open_clips(
     Raises:
         ValueError: There is no such path, or nothing usable in it.
     """
-    if source == "moving-openmoji":
-        return MovingOpenMoji(split, items if split == "train" else min(HELD_OUT, items), sizes=sizes, cache=cache)
-    return StoredClips(source, split, frames=frames, stride=stride, size=max(sizes))
+    count = items if split == "train" else min(HELD_OUT, items)
+    layouts: tuple[Layout[DataSet[ClipItem]], ...] = (
+        Layout(
+            "a video file, or a folder of videos",
+            Path.exists,
+            lambda root: StoredClips(root, split, frames=frames, stride=stride, size=max(sizes)),
+        ),
+    )
+    return open_source(
+        source, {"moving-openmoji": lambda: MovingOpenMoji(split, count, sizes=sizes, cache=cache)}, layouts
+    )
