@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
@@ -15,6 +16,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 LIBRARIES = sorted(p.parent.name for p in (ROOT / "packages").glob("*/pyproject.toml"))
+WORKERS = ("-n", str(min(4, os.cpu_count() or 1)))
+"""Tests by several processes of one thread: on two cores in half the time of one process of two."""
 EXTRAS = {"ddmi-modalities": "[image,shape,text,video,nerf]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
@@ -43,53 +46,64 @@ def ddmi_shared(session: nox.Session, *arguments: str) -> None:
     run(session, *launch, *arguments, env={"OMP_NUM_THREADS": str(cores // 2)})
 
 
+def train(session: nox.Session, *arguments: str, by: Callable[..., None] = ddmi) -> None:
+    """`ddmi train`, which goes on where it was stopped: the session is started again alike."""
+    posargs = [argument for argument in session.posargs if argument != "--resume"]
+    by(session, "train", *arguments, "--resume", *posargs)
+
+
 @nox.session(venv_backend="none")
 def demo(session: nox.Session) -> None:
     """Train both stages on OpenMoji, generate, and draw pictures: runs/demo (14 minutes on 2 cores, 1 GB of cache)."""
-    ddmi(session, "train", "openmoji", "--preset", "demo", "--run", "runs/demo", *session.posargs)
+    train(session, "openmoji", "--preset", "demo", "--run", "runs/demo")
     ddmi(session, "report", "runs/demo")
 
 
 @nox.session(name="train-image", venv_backend="none")
 def train_image(session: nox.Session) -> None:
     """Train on images: `nox -s train-image -- openmoji --preset small`, or `-- images --data FOLDER`."""
-    ddmi(session, "train", *(session.posargs or ["openmoji"]))
+    train(session, *([] if session.posargs else ["openmoji"]))
 
 
 @nox.session(name="train-shape", venv_backend="none")
 def train_shape(session: nox.Session) -> None:
     """Train both stages on 3D furniture, and draw pictures: runs/shape (17 minutes on 2 cores)."""
-    ddmi(session, "train", "furniture", "--preset", "demo", "--run", "runs/shape", *session.posargs)
+    train(session, "furniture", "--preset", "demo", "--run", "runs/shape")
     ddmi(session, "report", "runs/shape")
 
 
 @nox.session(name="train-text2shape", venv_backend="none")
 def train_text2shape(session: nox.Session) -> None:
     """Train 3D furniture from sentences: runs/text2shape; takes the autoencoder of runs/shape where it is there."""
-    trained = (ROOT / "runs" / "shape" / "vae.safetensors").exists()
-    reuse = ["--vae", "runs/shape"] if trained and "--resume" not in session.posargs else []
-    ddmi(session, "train", "furniture-text", "--preset", "demo", "--run", "runs/text2shape", *reuse, *session.posargs)
+    reuse = ["--vae", "runs/shape"] if (ROOT / "runs" / "shape" / "vae.safetensors").exists() else []
+    train(session, "furniture-text", "--preset", "demo", "--run", "runs/text2shape", *reuse)
     ddmi(session, "report", "runs/text2shape")
 
 
 @nox.session(name="train-nerf", venv_backend="none")
 def train_nerf(session: nox.Session) -> None:
     """Train both stages on radiance fields of toy scenes, and draw pictures: runs/nerf."""
-    ddmi(session, "train", "turntable", "--preset", "demo", "--run", "runs/nerf", *session.posargs)
+    train(session, "turntable", "--preset", "demo", "--run", "runs/nerf")
     ddmi(session, "report", "runs/nerf")
 
 
 @nox.session(name="train-video", venv_backend="none")
 def train_video(session: nox.Session) -> None:
     """Train both stages on moving drawings, and draw clips: runs/video (15 to 25 minutes on 2 cores)."""
-    ddmi_shared(session, "train", "moving-openmoji", "--preset", "demo", "--run", "runs/video", *session.posargs)
+    train(session, "moving-openmoji", "--preset", "demo", "--run", "runs/video", by=ddmi_shared)
     ddmi(session, "report", "runs/video")
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """All tests of all packages, in the workspace's environment."""
-    run(session, "pytest", *session.posargs, groups=("test",))
+    """All tests in the workspace's environment, but those of `wheels`."""
+    run(session, "pytest", *WORKERS, "-m", "not wheels", *session.posargs, groups=("test",))
+
+
+@nox.session(venv_backend="none")
+def wheels(session: nox.Session) -> None:
+    """What users install: examples, the application and a plug-in, from wheels in clean environments."""
+    run(session, "pytest", "-m", "wheels", *session.posargs, groups=("test",))
 
 
 @nox.session(venv_backend="none")
@@ -103,8 +117,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """mypy --strict on every package."""
+    """mypy --strict on every package, on the examples, and on what uses the seams."""
     sources = [str(path.relative_to(ROOT) / "src") for path in PACKAGES.values()]
+    sources += ["examples", "tests/test_seams.py"]
     run(session, "mypy", *(session.posargs or sources), groups=("types",))
 
 
@@ -122,7 +137,8 @@ def package(session: nox.Session, name: str) -> None:
     session.install(*fresh, "--find-links", str(dist), f"{wheel}{EXTRAS.get(name, '')}", *test_tools)
     module = name.replace("-", "_")
     session.run("python", "-I", "-c", f"import {module}; print({module}.__file__)")
-    session.run("pytest", "-c", "pyproject.toml", str(PACKAGES[name].relative_to(ROOT) / "tests"), *session.posargs)
+    folder = str(PACKAGES[name].relative_to(ROOT) / "tests")
+    session.run("pytest", "-c", "pyproject.toml", *WORKERS, folder, *session.posargs)
 
 
 @nox.session
@@ -130,7 +146,7 @@ def minimums(session: nox.Session) -> None:
     """All tests with the lowest versions that the packages say they take (slow: installs another torch)."""
     editable = [flag for path in PACKAGES.values() for flag in ("-e", f"{path}{EXTRAS.get(path.name, '')}")]
     session.install("--resolution", "lowest-direct", *editable, "--group", "test")
-    session.run("pytest", "-m", "not wheels", *session.posargs)
+    session.run("pytest", *WORKERS, "-m", "not wheels", *session.posargs)
 
 
 @nox.session

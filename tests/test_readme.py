@@ -10,12 +10,10 @@ import torch
 
 from ddmi.cli import COMMANDS, main
 
+from .documents import code_blocks
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-
-
-def code_blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "packages").glob("*/README.md")), ids=lambda path: path.parent.name)

@@ -74,8 +74,12 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     """Runs a command; returns its exit code.  What went wrong is one line on stderr, with `debug` after a traceback."""
     try:
         action()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return STOPPED
+    except BrokenPipeError:  # whoever read what we print, such as `head`, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if debug:
             traceback.print_exc()
