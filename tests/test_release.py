@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +30,13 @@ def release(tmp_path: Path) -> ModuleType:
     spec.loader.exec_module(module)
     module.ROOT = tmp_path  # type: ignore[attr-defined]
     return module
+
+
+@pytest.mark.parametrize("path", sorted((*ROOT.glob("packages/*/pyproject.toml"), ROOT / "apps" / "pyproject.toml")))
+def test_every_package_says_its_version(path: Path) -> None:
+    project = tomllib.loads(path.read_text())["project"]
+    module = importlib.import_module(project["name"].replace("-", "_"))
+    assert module.__version__ == version(project["name"]) == project["version"]
 
 
 def test_bump_moves_version_changelog_and_bounds(release: ModuleType, tmp_path: Path) -> None:

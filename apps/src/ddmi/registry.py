@@ -7,6 +7,7 @@ Distributions announce the first two by entry points, this one too: `ddmi.modali
 from __future__ import annotations
 
 import difflib
+import inspect
 import logging
 import pkgutil
 from collections.abc import Mapping
@@ -122,9 +123,16 @@ def word_of(node: type) -> str:
 
 
 def choices(base: type) -> dict[str, str]:
-    """The words of all types that may stand where `base` is asked for, by their names on the command line."""
+    """The words of all types that may stand where `base` is asked for, by their names on the command line.
+
+    Of a type that can itself be built, these are those of its own slot: a trainer's settings hold an optimizer's, but
+    are no optimizer.
+    """
     found: dict[str, str] = {}
+    slot = "" if inspect.isabstract(base) else f"{word_of(base).rpartition('/')[0]}/"
     for word in addresses():
+        if slot and word_of(base) != word and not word.startswith(slot):
+            continue
         try:
             node = node_type(word)
         except ImportError:  # a kind of signal whose own libraries are not installed

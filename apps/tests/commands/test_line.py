@@ -82,6 +82,20 @@ def test_report_and_evaluate(tiny_run: Path, capsys: pytest.CaptureFixture[str])
     assert "fd/samples" in capsys.readouterr().out
 
 
+def test_reports_and_analyses_read_data_from_elsewhere(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "red"
+    data.mkdir()
+    for i in range(40):
+        Image.new("RGB", (20, 20), "red").save(data / f"{i}.png")
+    for command in ("report", "analyze"):
+        assert str(tmp_path / "no") in fails(capsys, command, tiny_run, "--data", tmp_path / "no")
+    assert main(["report", str(tiny_run), "--data", str(data), "--out", str(tmp_path / "report")]) == 0
+    drawn = pixels(tmp_path / "report" / "reconstructions.png")
+    assert (drawn == torch.tensor([255, 0, 0]).view(3, 1, 1)).all(0).any(), "the truth beside"
+
+
 def test_finished_stages_are_left_alone_by_resume(tiny_run: Path) -> None:
     before = (tiny_run / "denoiser.safetensors").read_bytes()
     assert main(["train", "openmoji", "--preset", "test", "--run", str(tiny_run), "--resume"]) == 0

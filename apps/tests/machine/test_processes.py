@@ -8,7 +8,37 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ddmi import DDMI
+from ddmi.machine.processes import find_device
+
+from ..command_line import fails
 from ..stopping import LAUNCH, started
+
+
+def test_the_first_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cuda, mps, wanted in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=cuda: there)
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda there=mps: there)
+        assert find_device("auto") == torch.device(wanted)
+    assert find_device(torch.device("cpu")) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "report", "analyze", "reconstruct", "fit"])
+def test_devices_that_are_not_there_are_named(
+    tiny_run: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    file = ["x.png"] if command == "reconstruct" else []
+    for device in ("cuda", "gpu0"):
+        message = fails(capsys, command, tiny_run, *file, "--device", device)
+        assert f"there is no device '{device}' here; choose auto, or one of cpu" in message
+
+
+def test_reconstruct_takes_inputs_from_any_device(tiny_run: Path) -> None:
+    model = DDMI.from_pretrained(tiny_run).to("meta")
+    function = model.reconstruct((torch.zeros(2, 3, 16, 16),))
+    assert function.basis.device.type == "meta"
 
 
 @pytest.mark.slow

@@ -119,17 +119,6 @@ def test_without_resume_everything_is_made(
     assert not (out / ".sampled").exists()
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate"])
-def test_devices_that_are_not_there_are_named(
-    tiny_run: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    for device in ("cuda", "gpu0"):
-        assert f"there is no device '{device}' here; choose auto, or one of cpu" in fails(
-            capsys, command, tiny_run, "--device", device
-        )
-
-
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(tiny_run: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
     out = tmp_path / "out"

@@ -19,9 +19,22 @@ T = TypeVar("T")
 logger = logging.getLogger("ddmi")
 
 
+def split_line(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options of a command, and those of settings with their values, which have a dot in their names."""
+    own: list[str] = []
+    settings: list[str] = []
+    place = own
+    for arg in args:
+        if arg.startswith("--"):
+            place = settings if "." in arg.partition("=")[0] else own
+        place.append(arg)
+    return own, settings
+
+
 def parse(default: T, args: Sequence[str], program: str) -> T:
     """Settings of the type of `default`, with what the line changes."""
-    return tyro.cli(type(default), default=default, args=list(args), prog=program, config=(tyro.conf.AvoidSubcommands,))
+    config = (tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed)
+    return tyro.cli(type(default), default=default, args=list(args), prog=program, config=config)
 
 
 def parse_some(default: T, args: Sequence[str], program: str) -> tuple[T, list[str]]:

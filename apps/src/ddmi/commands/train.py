@@ -19,9 +19,9 @@ class Train:
 
     recipe: Positional[str | None] = None
     """Its name, see `ddmi recipes`; none with --config."""
-    preset: str = "demo"
-    """test (seconds), demo (minutes on a laptop), small (one consumer GPU), recommended (our best), or paper, where the
-    recipe has it."""
+    preset: str | None = None
+    """test (seconds), demo (minutes on a laptop, the default), small (one consumer GPU), recommended (our best), or
+    paper, where the recipe has it."""
     config: Path | None = None
     """Start from a saved config.json instead of a recipe."""
     set: UseAppendAction[tuple[str, ...]] = ()
@@ -49,9 +49,11 @@ class Train:
 
         if (self.recipe is None) == (self.config is None):
             raise ValueError("train: name a recipe (`ddmi recipes` lists them), or give --config FILE")
+        if self.config is not None and self.preset is not None:
+            raise ValueError("train: --preset chooses among the settings of a recipe; --config has its own")
         no_data_yet = self.print_config or "--help" in rest
         data = "PATH" if self.data is None and self.config is None and no_data_yet and self._needs_data() else self.data
-        experiment = named_experiment(self.recipe or "", self.preset, data, self.config)
+        experiment = named_experiment(self.recipe or "", self.preset or "demo", data, self.config)
         if self.text_weights is not None:
             experiment = with_text_weights(experiment, self.text_weights)
         experiment = changed_experiment(experiment, self.set, rest, f"train {self.recipe or ''}".rstrip())

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tyro.conf import Fixed
+
 from ddmi_diffusion import DenoiserConfig, LatentDiffusion, NoiseConfig, OptimizerConfig, TrainerConfig, UNetConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape
 from ddmi_diffusion.schedulers import SamplerName
@@ -116,9 +118,9 @@ class GANTraining:
 class Experiment:
     """A run from data to samples."""
 
-    recipe: str = ""
+    recipe: Fixed[str] = ""
     """The recipe that made it."""
-    preset: str = ""
+    preset: Fixed[str] = ""
     """The preset of the recipe."""
     modality: Modality
     """The kind of signal and its data."""
