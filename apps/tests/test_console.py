@@ -80,7 +80,9 @@ def test_stops_and_the_machines_limits(capsys: pytest.CaptureFixture[str]) -> No
     assert ended(raising(KeyboardInterrupt()), capsys) == (STOPPED, "")
     assert ended(raising(TrainingInterrupted("stopped")), capsys) == (STOPPED, "ddmi: stopped\n")
     assert ended(raising(NonFiniteLossError("nan")), capsys)[0] == BAD_INPUT
-    assert ended(raising(FileNotFoundError(2, "No such file", "a.png")), capsys)[1] == "ddmi: error: a.png: No such file\n"
+    assert (
+        ended(raising(FileNotFoundError(2, "No such file", "a.png")), capsys)[1] == "ddmi: error: a.png: No such file\n"
+    )
     assert "not enough memory" in ended(raising(MemoryError()), capsys)[1]
 
 

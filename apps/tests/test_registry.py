@@ -81,7 +81,9 @@ def test_one_name_by_two_is_refused(announce: Announce, capsys: pytest.CaptureFi
 
 
 def test_one_word_for_two_types_is_refused(announce: Announce) -> None:
-    spec = ModalitySpec(name="theirs", modality="theirs:M", evaluations="theirs:e", report="theirs:r", nodes={"noise": "a:B"})
+    spec = ModalitySpec(
+        name="theirs", modality="theirs:M", evaluations="theirs:e", report="theirs:r", nodes={"noise": "a:B"}
+    )
     announce("ddmi.modalities", "theirs", spec)
     with pytest.raises(ValueError, match="settings 'noise' are both .*NoiseConfig and a:B; uninstall one"):
         registry.addresses()
