@@ -11,7 +11,6 @@ from PIL import Image
 
 from ddmi.cli import main
 
-from ..command_line import fails
 from ..stopping import LAUNCH, interrupted_after, started, watched
 
 
