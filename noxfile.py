@@ -117,9 +117,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """mypy --strict on every package, on the examples, and on what uses the seams."""
+    """mypy --strict on every package, on examples, benchmarks and tools, and on what uses the seams."""
     sources = [str(path.relative_to(ROOT) / "src") for path in PACKAGES.values()]
-    sources += ["examples", "tests/test_seams.py"]
+    sources += ["examples", "benchmarks", "tools", "tests/test_seams.py"]
     run(session, "mypy", *(session.posargs or sources), groups=("types",))
 
 

@@ -18,7 +18,8 @@ import torch
 
 from ddmi import DDMI
 from ddmi.machine.allocator import keep_freed_pages
-from ddmi_modalities.nerf import NerfRenderOptions, packed
+from ddmi_modalities.nerf import NerfModality, NerfRenderOptions
+from ddmi_modalities.nerf.render import packed
 from ddmi_modalities.nerf.render.views import Pictures, render_views
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,6 +37,8 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = DDMI.from_pretrained(arguments.run, device=device)
     modality = model.experiment.modality
+    if not isinstance(modality, NerfModality):
+        parser.error(f"{arguments.run} is no run of radiance fields")
     held_out = modality.dataset("test")
     inputs = modality.inputs([held_out[i] for i in range(arguments.count)])
     functions = model.reconstruct(tuple(part.to(device) for part in inputs))

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from ddmi import DDMI
 from ddmi.machine.allocator import keep_freed_pages
 from ddmi_modalities.geometry.extraction import Extraction, dense_surface, extract_surface
+from ddmi_modalities.shape import ShapeModality
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -44,6 +45,8 @@ def main() -> None:
     keep_freed_pages()
     model = DDMI.from_pretrained(arguments.run)
     modality = model.experiment.modality
+    if not isinstance(modality, ShapeModality):
+        parser.error(f"{arguments.run} is no run of shapes")
     held_out = modality.dataset("test")
     functions = model.reconstruct(modality.inputs([held_out[i] for i in range(arguments.count)]))
     options = {"extent": modality.extent, "resolution": arguments.resolution}

@@ -127,7 +127,10 @@ def test_it_trains_outside_the_main_thread(tmp_path: Path, whole: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of threads
-def test_worker_processes_do_not_change_the_weights(tmp_path: Path, whole: Path) -> None:
+def test_worker_processes_do_not_change_the_weights(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)  # where Python starts workers anew, they import the data set
     tiny.trainer(tmp_path, num_workers=1).fit()
     assert_same_bits(tmp_path, whole)
 

@@ -16,12 +16,12 @@ def triangles(
     opens a hole.  Then values are moved by 1e-4 of themselves, that is vertices by less than 1e-4 of a cell.
     """
     # "ascent": scikit-image's default takes the higher side for the outside
-    at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")  # type: ignore[no-untyped-call]
+    at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")
     if not _closed(faces, len(at)):
         draws = np.random.default_rng(0)
         values = np.where(values == 0, np.float32(-0.1), values)
         values = values * draws.uniform(1, 1.0001, values.shape).astype(np.float32)
-        at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")  # type: ignore[no-untyped-call]
+        at, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")
     return at, faces
 
 

@@ -54,7 +54,8 @@ class VideoFile:
                     f"cannot read the video {str(self.path)!r}: its format does not say when each frame is shown; "
                     "convert it, such as by `ffmpeg -i FILE out.mp4`"
                 )
-            return np.unique(times), stream.time_base
+            unit = stream.time_base
+            return np.unique(times), Fraction(unit.numerator, unit.denominator)
 
     @cached_property
     def _places(self) -> Int[np.ndarray, " position"]:
