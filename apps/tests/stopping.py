@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,18 @@ from unittest import mock
 
 from ddmi_diffusion import LatentDiffusion
 
-# for two processes without a GPU too, where PartialState is told "cpu": with --cpu it would start only one
-LAUNCH = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "ddmi"]
+
+def launched(*command: str) -> list[str]:
+    """What `started` is given for two processes of a module, without a GPU too.
+
+    `PartialState` is told "cpu" in the program: `--cpu` would start only one.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    line = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    line += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
+    return [*line, *command]
 
 
 def started(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from ddmi import DDMI
 from ddmi.machine.processes import find_device
 
 from ..command_line import fails
-from ..stopping import LAUNCH, started
+from ..stopping import launched, started
 
 
 def test_the_first_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_reconstruct_takes_inputs_from_any_device(tiny_run: Path) -> None:
 def test_two_processes_follow_one(tmp_path: Path) -> None:
     settings = ["train", "openmoji", "--preset", "test", "--vae-training.steps", "3", "--diffusion-training.steps", "3"]
     settings += ["--diffusion.cached-items", "3"]  # which two cannot share evenly
-    for name, command in (("one", ["ddmi"]), ("two", LAUNCH)):
+    for name, command in (("one", ["ddmi"]), ("two", launched("-m", "ddmi"))):
         done = started(*command, *settings, "--run", tmp_path / name)
         assert done.returncode == 0, done.stderr[-3000:]
     # processes that do not know of each other would train alike, and each write its own lines

@@ -21,7 +21,7 @@ from ddmi.machine.processes import join_processes
 from ddmi.sampling.kept_samples import GENERATED, KeptSamples
 
 from ..command_line import fails
-from ..stopping import LAUNCH, interrupted_after, started, watched
+from ..stopping import interrupted_after, launched, started, watched
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_two_processes_measure_what_one_measures(run: Path, batches: list[tuple[
     shutil.copytree(run, two)
     whole = evaluate(one, "--keep-samples")
     options = ["--count", "8", "--pairs", "2", "--num-steps", "2", "--keep-samples"]
-    done = started(*LAUNCH[:-2], script, "evaluate", two, *options)
+    done = started(*launched(str(script)), "evaluate", two, *options)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((two / "metrics.json").read_text()) == whole
     assert json.loads((two / "evaluations" / "offline.json").read_text())["processes"] == 2
@@ -230,7 +230,7 @@ def test_two_processes_measure_what_one_measures(run: Path, batches: list[tuple[
 
 @pytest.mark.slow
 def test_an_error_of_the_main_process_is_the_only_one(run: Path) -> None:
-    done = started(*LAUNCH, "evaluate", run, "--protocol", "fid-50k")
+    done = started(*launched("-m", "ddmi"), "evaluate", run, "--protocol", "fid-50k")
     assert done.returncode != 0
     assert done.stderr.count("ddmi: error: this protocol needs the weights of its network") == 1
     assert "Connection closed" not in done.stderr

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ddmi.cli import main
 
-from ..stopping import LAUNCH, interrupted_after, started, watched
+from ..stopping import interrupted_after, launched, started, watched
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_two_processes_write_what_one_writes(tiny_run: Path, tmp_path: Path, who
         "--out",
         out,
     ]
-    done = started(*LAUNCH, *options)
+    done = started(*launched("-m", "ddmi"), *options)
     assert done.returncode == 0, done.stderr[-3000:]
     said = [line for line in done.stderr.splitlines() if line.startswith("sampling")]
     assert said == ["sampling 1 to 2 of 5", "sampling 5 to 5 of 5"], "the other process made the others"

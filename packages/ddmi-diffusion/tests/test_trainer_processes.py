@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -117,10 +118,14 @@ def test_sigkill_in_a_save_leaves_the_checkpoint_before_it(tmp_path: Path, whole
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_two_processes_follow_one_to_rounding(tmp_path: Path, optimizer: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
     options = ["--dropout", "0", "--accumulate", "2", "--optimizer", optimizer]
-    done = subprocess.run([*launch, str(SCRIPT), str(tmp_path / "two"), *options], capture_output=True, text=True)
+    line = [*launch, str(SCRIPT), str(tmp_path / "two"), *options]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("of 2 processes") == 2  # `--cpu` in the place of `--multi_gpu` would start one
     tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2, optimizer=optimizer).fit()

@@ -11,6 +11,7 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from ddmi_modalities.files.clips import save_gif, save_mp4
+from ddmi_modalities.video.data.video_files import VideoFile
 
 
 def ramp(count: int, rows: int, columns: int) -> Tensor:
@@ -32,6 +33,13 @@ def test_mp4_is_what_was_written(tmp_path: Path, rows: int, columns: int) -> Non
     assert read.shape == (5, 3, rows + rows % 2, columns + columns % 2)
     assert (read[..., :rows, :columns].float() - frames).abs().mean() < 3
     assert [file.name for file in path.parent.iterdir()] == ["clip.mp4"]
+
+
+def test_ffmpegs_threads_do_not_wait_for_python(tmp_path: Path) -> None:
+    for use in (lambda path: save_mp4(ramp(2, 8, 8), path, 5), lambda path: VideoFile(path, path.name).read([0], 8)):
+        av.logging.set_level(av.logging.ERROR)  # as torchvision does when it is imported
+        use(tmp_path / "clip.mp4")
+        assert av.logging.get_level() is None
 
 
 def test_gif_lasts_as_long_as_it_should(tmp_path: Path) -> None:

@@ -17,6 +17,17 @@ GIF_FASTEST = 50
 """Frames a second: viewers play GIFs that ask for more much slower."""
 
 
+def keep_log_out_of_python() -> None:
+    """FFmpeg's log goes to standard error, wherever PyAV is about to open something.
+
+    Whoever called `av.logging.set_level` (torchvision does) has its lines sent to Python from FFmpeg's threads,
+    which then wait for the interpreter's lock while the thread that holds it waits for them to end.
+    """
+    import av
+
+    av.logging.set_level(None)
+
+
 def save_mp4(
     frames: Sequence[UInt8[Tensor, "3 _ _"]] | UInt8[Tensor, "frame 3 _ _"], path: Path, fps: int | float
 ) -> None:
@@ -31,6 +42,7 @@ def save_mp4(
 
     _check("save_mp4", frames, path, fps)
     rows, columns = frames[0].shape[-2:]
+    keep_log_out_of_python()
     with _whole(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width, stream.pix_fmt = rows + rows % 2, columns + columns % 2, "yuv420p"

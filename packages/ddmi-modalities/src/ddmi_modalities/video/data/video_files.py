@@ -15,6 +15,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from ddmi_modalities.files.clips import keep_log_out_of_python
 from ddmi_modalities.files.pixels import centre_square, resize_square, to_tensor
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"})
@@ -132,6 +133,7 @@ class VideoFile:
 
 
 def _opened(path: Path) -> av.container.InputContainer:
+    keep_log_out_of_python()
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
