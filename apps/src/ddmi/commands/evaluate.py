@@ -17,7 +17,7 @@ from ddmi.commands.line import PROGRAM, parse, with_new_names
 class Evaluate:
     """Print metrics; write RUN/metrics.json and RUN/evaluations/PROTOCOL.json.  Further options: `--help` after RUN."""
 
-    RENAMED: ClassVar = {"steps": "num-steps"}
+    RENAMED: ClassVar[dict[str, str]] = {"steps": "num-steps"}
 
     run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
     """A run or a saved model."""

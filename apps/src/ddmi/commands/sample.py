@@ -23,7 +23,7 @@ _WITHOUT_EFFECT = ("run_dir", "count", "out", "batch", "device", "resume")
 class Sample:
     """Generate functions and render them.  Further options say how, such as --resolution (`--help` after RUN)."""
 
-    RENAMED: ClassVar = {"steps": "num-steps", "guidance": "guidance-scale"}
+    RENAMED: ClassVar[dict[str, str]] = {"steps": "num-steps", "guidance": "guidance-scale"}
 
     run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
     """A run, a saved model, or a repository on the Hugging Face hub."""
