@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ddmi_modalities.datasets.splits import evenly_spaced, split_folders, split_of
+from ddmi_modalities.datasets.splits import evenly_spaced, listed_split, split_folders, split_of
 
 
 def test_the_split_of_a_name_is_pinned() -> None:
@@ -46,3 +46,47 @@ def test_names_that_end_in_a_split(tmp_path: Path) -> None:
 def test_indices_are_spaced_evenly() -> None:
     assert evenly_spaced(10, 4) == [0, 2, 5, 7]
     assert evenly_spaced(3, 9) == [0, 1, 2]
+
+
+def listed(root: Path, **lists: str) -> Path:
+    for name, text in lists.items():
+        (root / name.replace("_", ".")).write_text(text)
+    return root
+
+
+NAMES = ("a/1.png", "a/2.png", "b/1.png", "b/3.png")
+
+
+def test_lists_name_the_splits(tmp_path: Path) -> None:
+    assert listed_split(tmp_path, "train", NAMES) is None
+    listed(tmp_path, train_lst="a\\1.png\n./b/1\n\n", val_lst="b/3.png\n")
+    assert listed_split(tmp_path, "train", NAMES) == ["a/1.png", "b/1.png"]
+    assert listed_split(tmp_path, "test", NAMES) == ["b/3.png"], "val, where there is no test"
+    listed(tmp_path, test_txt="a/2\n")
+    assert listed_split(tmp_path, "test", NAMES) == ["a/2.png"]
+
+
+@pytest.mark.parametrize("name", ["test_txt", "val_txt", "val_lst"])
+def test_lists_do_not_overlap(tmp_path: Path, name: str) -> None:
+    listed(tmp_path, train_txt="a/1.png\na/2\n", **{name: "a/2.png\nb/1.png\n"})
+    with pytest.raises(ValueError, match=r"1 items are both for training and held out, such as 'a/2\.png'"):
+        listed_split(tmp_path, "train", NAMES)
+
+
+def test_a_name_of_a_list_must_be_there_and_clear(tmp_path: Path) -> None:
+    listed(tmp_path, train_txt="a/1.png\n1\n", test_txt="b/3.png\n")
+    with pytest.raises(ValueError, match=r"train\.txt': 1 of 2 names are not there, such as '1'"):
+        listed_split(tmp_path, "test", NAMES)
+    with pytest.raises(ValueError, match=r"names are not there, such as 'b/3'"):
+        listed_split(listed(tmp_path, train_txt="b/3\n"), "train", ("b/3.png", "b/3.jpg"))
+
+
+def test_folders_of_splits_are_two(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").symlink_to("train", target_is_directory=True)
+    with pytest.raises(ValueError, match="'train' and 'test' lead to the same files"):
+        split_folders(tmp_path)
+
+
+def test_a_name_need_not_be_utf_8() -> None:
+    assert split_of(b"caf\xe9.png".decode("utf-8", "surrogateescape")) in ("train", "test")

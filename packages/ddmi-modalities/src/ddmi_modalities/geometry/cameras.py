@@ -15,6 +15,12 @@ a shape that fills the unit cube like a box (which needs a distance of 3.25)."""
 RIGID = 1e-3
 """How far a rotation's R R^T may be from the identity: text files of poses have four digits or more."""
 
+WIDEST = 160.0
+"""Degrees that a pinhole camera can be said to see from edge to edge; a number that gives more means something else."""
+
+OFF_CENTRE = 0.2
+"""How far from a picture's middle, as a part of its side, a principal point may be whose picture's size is not said."""
+
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 """From OpenGL's camera axes (x right, y up, z backward) to OpenCV's, and back."""
 
@@ -186,3 +192,51 @@ def check_poses(poses: Float64[np.ndarray, "view 4 4"], names: Sequence[str]) ->
             f"identity by {off[view]:.2g}, determinant {handed[view]:.3g} and last row {poses[view, 3].tolist()}; "
             "write camera-to-world matrices without scale or mirror"
         )
+
+
+def check_lenses(cameras: Cameras, names: Sequence[str], *, sized: bool) -> None:
+    """ValueError that says what is wrong with the first camera whose numbers cannot be those of its pictures.
+
+    Args:
+        cameras: With focal lengths and principal points in pixels of their pictures.
+        names: What each is called: the file and the picture.
+        sized: Whether the data say what size of picture their numbers are about.
+    """
+    size = np.array([cameras.columns, cameras.rows])
+    angles = 2 * np.degrees(np.arctan(size / 2 / cameras.focal))
+    remedy = "write focal lengths and principal points in pixels, and w and h where those are of another picture size"
+    for name, (fx, fy), (cx, cy), (across, down) in zip(names, cameras.focal, cameras.centre, angles, strict=True):
+        if not (0 < cx < size[0] and 0 < cy < size[1]):
+            raise ValueError(
+                f"{name}: the principal point ({cx:g}, {cy:g}) is not in the picture of {size[0]} x {size[1]} pixels; "
+                f"{remedy}"
+            )
+        if max(across, down) > WIDEST:
+            raise ValueError(
+                f"{name}: with a focal length of ({fx:g}, {fy:g}) it would see {max(across, down):.0f} degrees of a "
+                f"pinhole's picture of {size[0]} x {size[1]} pixels; {remedy}"
+            )
+        if not sized and np.abs(np.array([cx, cy]) / size - 0.5).max() > OFF_CENTRE:
+            raise ValueError(
+                f"{name}: the principal point ({cx:g}, {cy:g}) is far from the middle of the picture of {size[0]} x "
+                f"{size[1]} pixels; {remedy}"
+            )
+
+
+def check_aspect(name: str, said: tuple[int | float, int | float], pictures: tuple[int, int]) -> None:
+    """ValueError where numbers are about pictures of another aspect than the pictures have; both as columns, rows.
+
+    Reduced sizes are rounded, so that the shorter side may be a pixel off.
+    """
+    (wide, high), (columns, rows) = said, pictures
+    if abs(columns * high / wide - rows) > 1 + 0.01 * rows and abs(rows * wide / high - columns) > 1 + 0.01 * columns:
+        raise ValueError(
+            f"{name}: its cameras are about pictures of {wide:g} x {high:g} pixels, and the pictures have {columns} x "
+            f"{rows}; give the pictures that the cameras were found for, cropped by nobody, or correct the numbers"
+        )
+
+
+def looking_away(cameras: Cameras) -> float:
+    """The share of the cameras that have the world's origin, where a scene is, behind them."""
+    _, depth = cameras.project(np.zeros((1, 3)))
+    return float((depth <= 0).mean())

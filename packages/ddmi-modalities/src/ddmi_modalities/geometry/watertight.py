@@ -9,6 +9,8 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float32, Float64
 
+from ddmi_modalities.geometry.mesh_files import load_geometry
+
 DIRECTIONS = np.array([[0.44, 0.62, 0.65], [-0.71, 0.36, -0.61], [0.29, -0.88, 0.37]])
 """Of the rays that vote on a point: askew, so that they rarely run along the edges of a model."""
 
@@ -71,7 +73,7 @@ def contains(mesh: trimesh.Trimesh, points: Float32[np.ndarray, "point 3"]) -> B
 
 def _load(file: Path) -> trimesh.Trimesh:
     try:
-        loaded = trimesh.load_mesh(file)
+        loaded = load_geometry(file)
     except Exception as error:  # trimesh's readers raise whatever their parsers do
         raise ValueError(f"cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, trimesh.Trimesh) or not len(loaded.faces):

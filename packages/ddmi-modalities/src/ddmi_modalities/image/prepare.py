@@ -10,7 +10,9 @@ from pathlib import Path
 from ddmi_modalities.datasets.preparation import Item, Plan
 from ddmi_modalities.datasets.splits import SPLITS
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_png, to_tensor
+from ddmi_modalities.files.text import read_text
 from ddmi_modalities.image.data.cifar import batches_folder
+from ddmi_modalities.image.data.folder import caption_file
 from ddmi_modalities.image.data.folder_split import pictures_of_split
 from ddmi_modalities.image.modality import ImageModality
 
@@ -48,7 +50,8 @@ class ImagePreparation:
             base, names = pictures_of_split(root, split, modality.classes, modality.held_out)
             for name in names:
                 made = f"{split}/{name.rpartition('.')[0]}"
-                sources = tuple(path.relative_to(root).as_posix() for path in (base / name, _caption(base / name)))
+                caption = caption_file(base / name) or (base / name).with_suffix(".txt")
+                sources = tuple(path.relative_to(root).as_posix() for path in (base / name, caption))
                 make = partial(_picture, base / name, made, size, self.allow_small)
                 items.append(Item(name=f"{made}.png", split=split, sources=sources, make=make))
         return Plan(
@@ -71,9 +74,5 @@ def _picture(file: Path, name: str, size: int, allow_small: bool) -> Iterator[tu
     if square.width < size and not allow_small:
         raise ValueError(f"{square.width} pixels on its shorter side, wanted {size}")
     yield f"{name}.png", to_png(to_tensor(resize_square(square, min(size, square.width))))
-    if (caption := _caption(file)).is_file():
-        yield f"{name}.txt", caption.read_bytes()
-
-
-def _caption(file: Path) -> Path:
-    return file.with_suffix(".txt")
+    if caption := caption_file(file):
+        yield f"{name}.txt", read_text(caption).encode()

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from ddmi_modalities.datasets.preparation import Item, Plan
-from ddmi_modalities.datasets.splits import SPLITS, split_folders, split_of
+from ddmi_modalities.datasets.splits import SPLITS, listed_split, split_folders, split_of
+from ddmi_modalities.files.kinds import VIDEOS
 from ddmi_modalities.files.pixels import to_png
 from ddmi_modalities.video.data.stored_clips import (
     FrameSequence,
@@ -16,7 +17,6 @@ from ddmi_modalities.video.data.stored_clips import (
     find_sequences,
     held_by_name,
 )
-from ddmi_modalities.video.data.video_files import SUFFIXES
 from ddmi_modalities.video.modality import VideoModality
 
 CHUNK = 32
@@ -54,8 +54,7 @@ class VideoPreparation:
             items.append(Item(name=name, split=split, sources=sources, make=make))
         if not items:
             raise ValueError(
-                f"prepare: no videos in {modality.source!r}; wanted files that end in {', '.join(sorted(SUFFIXES))}, "
-                "or folders of pictures"
+                f"prepare: no videos in {modality.source!r}; wanted {VIDEOS.wanted}, or folders of pictures"
             )
         return Plan(
             what="videos",
@@ -68,10 +67,14 @@ class VideoPreparation:
 
 
 def _with_splits(root: Path, frames: int, stride: int) -> list[tuple[str, FrameSequence]]:
-    """All videos with the splits that `StoredClips` gives them: by folder, by name, or 'time'."""
+    """All videos with the splits that `StoredClips` gives them: by folder, by list, by name, or 'time'."""
     if folders := split_folders(root):
         return [(split, sequence) for split, folder in folders.items() for sequence in find_sequences(folder)]
     sequences = find_sequences(root)
+    names = [sequence.name for sequence in sequences]
+    if root.is_dir() and listed_split(root, "train", names) is not None:
+        listed = {split: {*(listed_split(root, split, names) or ())} for split in SPLITS}
+        return [(split, sequence) for split in SPLITS for sequence in sequences if sequence.name in listed[split]]
     held = held_by_name([sequence.name for sequence in sequences if _is_usable(sequence, frames, stride)])
     if not held:
         return [("time", sequence) for sequence in sequences]

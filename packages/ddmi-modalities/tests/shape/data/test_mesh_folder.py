@@ -225,7 +225,7 @@ def test_reasons(tmp_path: Path) -> None:
 def test_messages_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="MeshFolder: .*does not exist; give the path of a folder of meshes"):
         MeshFolder(tmp_path / "nowhere", "train")
-    with pytest.raises(ValueError, match="MeshFolder: no meshes below .*; wanted files that end in .glb, .obj"):
+    with pytest.raises(ValueError, match="MeshFolder: no meshes below .*; wanted files that end in .glb, .gltf, .obj"):
         MeshFolder(tmp_path, "train")
     save(cube(), tmp_path / names("train", 1)[0])
     with pytest.raises(ValueError, match="is a file"):

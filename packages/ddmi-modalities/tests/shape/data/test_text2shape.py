@@ -78,7 +78,7 @@ def test_nothing_to_report(shapenet: ShapeNet, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_messages(shapenet: ShapeNet, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"cannot open '.*none.csv' \(No such file"):
+    with pytest.raises(ValueError, match=r"'.*none.csv' does not exist"):
         Text2Shape(tmp_path / "none.csv", shapenet)
     file = tmp_path / "broken.csv"
     file.write_text("")
@@ -93,11 +93,10 @@ def test_messages(shapenet: ShapeNet, tmp_path: Path) -> None:
     ):
         Text2Shape(file, shapenet)
     file.write_bytes(HEAD.encode() + "1,a,café,Chair,03001627,\n".encode("latin1"))
-    with pytest.raises(ValueError, match=r"is not UTF-8 text \(.*at byte 68\); convert it, for instance with iconv"):
+    with pytest.raises(ValueError, match=r"as text: .* at byte 68; save it as UTF-8, for instance with iconv"):
         Text2Shape(file, shapenet)
     file.write_bytes((HEAD + "1,a,red,Chair,03001627,\n").encode("utf-16"))
-    with pytest.raises(ValueError, match="is not UTF-8 text"):
-        Text2Shape(file, shapenet)
+    assert Text2Shape(file, shapenet)[0].captions == ("red",)
     file.write_text(HEAD + "1,a,red\n")
     with pytest.raises(ValueError, match="line 2 of .* has fewer cells than columns"):
         Text2Shape(file, shapenet)

@@ -12,11 +12,17 @@ from PIL import Image
 from torch import Tensor
 
 from ddmi_modalities.datasets.array_cache import default_cache
-from ddmi_modalities.datasets.checked_sources import check_sources
+from ddmi_modalities.datasets.checked_sources import check_sources, content_digest
 from ddmi_modalities.datasets.left_out import leave_out
 from ddmi_modalities.datasets.splits import Split, check_split
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_tensor
+from ddmi_modalities.files.text import named_file, read_lines
 from ddmi_modalities.image.data.folder_split import pictures_of_split
+
+
+def caption_file(picture: Path) -> Path | None:
+    """The text file beside a picture, of the same name; None where there is none."""
+    return named_file(picture.parent, picture.stem, (".txt",)) if picture.suffix else None
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,8 @@ class Photograph:
     @property
     def caption(self) -> str | None:
         """The first line of the text file of the same name, where there is one (`cat.jpg`, `cat.txt`)."""
-        text = (self.root / self.name).with_suffix(".txt")
-        lines = text.read_text(encoding="utf-8").strip().splitlines() if text.is_file() else []
+        text = caption_file(self.root / self.name)
+        lines = read_lines(text) if text else []
         return lines[0] if lines else None
 
     @cached_property
@@ -55,7 +61,7 @@ class ImageFolder:
     change.
 
     Args:
-        root: The folder; links are followed to files, not to folders.
+        root: The folder; links are followed, hidden parts left out.
         split: "train" or "test".
         classes, held_out: See `pictures_of_split`.
         min_size: Pictures whose shorter side has fewer pixels are left out.
@@ -84,7 +90,8 @@ class ImageFolder:
             what = "is a file" if root.exists() else "does not exist"
             raise ValueError(f"ImageFolder: {str(root)!r} {what}; give the path of a folder of images")
         self.root, names = pictures_of_split(root.resolve(), split, classes, held_out)
-        sides = check_sources(self.root, names, _shorter_side, what="images", cache=cache or default_cache())
+        self._cache = cache or default_cache()
+        sides = check_sources(self.root, names, _shorter_side, what="images", cache=self._cache)
         self.skipped = {
             name: side if isinstance(side, str) else f"{side} pixels on its shorter side, wanted {min_size}"
             for name, side in sides.items()
@@ -108,6 +115,10 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> Photograph:
         return Photograph(self.root, self.names[index])
+
+    def digest(self) -> str:
+        """A hash of the content of all pictures."""
+        return content_digest(self.root, self.names, what="images", cache=self._cache)
 
     def describe(self) -> str:
         """The pictures' sizes, and how many were left out."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from ddmi_modalities.geometry.mesh_files import load_geometry
+from ddmi_modalities.geometry.unit_cube import in_unit_cube
 from ddmi_modalities.nerf.data.recorded import RecordedScene
 from ddmi_modalities.nerf.data.visual_hull import visual_hull
 
@@ -25,16 +27,16 @@ def cloud_of(scene: RecordedScene, count: int, half: float, rng: np.random.Gener
 
 
 def read_coloured_points(path: Path, count: int) -> Float32[np.ndarray, "count 6"]:
-    """`count` points of a file that trimesh reads: of a point cloud drawn from its points, of a mesh from its surface.
+    """`count` points of a file: of a point cloud drawn from its points, of a mesh from its surface.
 
+    In the unit cube, see `in_unit_cube`.
     Raises ValueError that names the file, where it cannot be read, has no colours, or holds what is not finite.
     """
     import trimesh
 
     remedy = f"give a point cloud or mesh with a colour at each vertex ({', '.join(MESHES)})"
     try:
-        loaded = trimesh.load(path)
-        solid: Any = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
+        solid: Any = load_geometry(path)
         rng = np.random.default_rng(0)
         if len(getattr(solid, "faces", ())):
             points, faces = trimesh.sample.sample_surface(solid, count, seed=0)
@@ -51,4 +53,4 @@ def read_coloured_points(path: Path, count: int) -> Float32[np.ndarray, "count 6
         raise ValueError(f"{path}: has no colours; {remedy}")
     if not np.isfinite(points).all():
         raise ValueError(f"{path}: holds points that are not finite; remove them")
-    return np.concatenate([points, colours[:, :3] / 255], axis=1).astype(np.float32)
+    return in_unit_cube(np.concatenate([points, colours[:, :3] / 255], axis=1).astype(np.float32), str(path))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
+from ddmi_modalities.datasets.checked_sources import content_digest
 from ddmi_modalities.geometry.cameras import Z_UP, Cameras
 from ddmi_modalities.nerf.items import Views, Which, check_which
 
@@ -104,6 +105,9 @@ class RecordedScenes:
     scenes: Sequence[RecordedScene]
     left_out: int = 0
     """How many scenes could not be read."""
+    folder: Path = field(kw_only=True)
+    """In which all lie."""
+    cache: Path = field(kw_only=True)
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -111,6 +115,11 @@ class RecordedScenes:
     def __getitem__(self, index: int) -> RecordedScene:
         # a new item each time: else every scene that was ever read would stay in memory
         return self.scenes[index].forgotten()
+
+    def digest(self) -> str:
+        """A hash of the content of all scenes' files."""
+        names = [scene.path.relative_to(self.folder).as_posix() for scene in self.scenes]
+        return content_digest(self.folder, names, what="scenes", cache=self.cache)
 
     def describe(self) -> str:
         """How many scenes were left out."""

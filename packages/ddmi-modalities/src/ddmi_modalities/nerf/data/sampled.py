@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 
+from ddmi_modalities.datasets.folders import is_hidden, subfolders
 from ddmi_modalities.files.npz import npz_bytes, read_npz
-from ddmi_modalities.geometry.cameras import OPENGL, Z_UP, Cameras, check_poses
+from ddmi_modalities.geometry.cameras import OPENGL, Z_UP, Cameras, check_lenses, check_poses
 from ddmi_modalities.nerf.data.recorded import Recording, every_nth
 from ddmi_modalities.nerf.items import Views, mask_of_white
 
@@ -28,10 +29,13 @@ ANGLE = 0.6911112070083618
 
 def sampled_scenes(root: Path) -> list[Path]:
     """The files of ROOT/sampled, of ROOT/CLASS/sampled, or of ROOT itself, which may also be one file."""
-    if root.suffix == ".npz" and root.is_file():
+    if root.suffix.lower() == ".npz" and root.is_file():
         return [root]
-    for pattern in ("sampled/*.npz", "*/sampled/*.npz", "*.npz"):
-        if found := sorted(file for file in root.glob(pattern) if not file.name.startswith(".")):
+    if not root.is_dir():
+        return []
+    for folders in ([root / "sampled"], [folder / "sampled" for folder in subfolders(root)], [root]):
+        there = [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir())]
+        if found := [file for file in there if file.suffix.lower() == ".npz" and not is_hidden(file.name)]:
             return found
     return []
 
@@ -67,6 +71,7 @@ def read_sampled(file: Path, hold_out: int) -> Recording:
     if held_out.dtype.kind not in "iu" or held_out.ndim != 1 or not np.isin(held_out, np.arange(count)).all():
         raise ValueError(f"{file}: held_out is {held_out.tolist()}, wanted numbers of the {count} views; repair it")
     cameras = Cameras(poses @ OPENGL, intrinsics[:, :2], intrinsics[:, 2:], rows, columns)
+    check_lenses(cameras, [f"{file}: intrinsics[{view}]" for view in range(count)], sized=True)
     return Recording(Views(images, masks, cameras), held_out, data.astype(np.float32)).from_z_up()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from jaxtyping import Float32
 from ddmi_modalities.datasets.array_cache import default_cache
 from ddmi_modalities.datasets.checked_sources import check_sources
 from ddmi_modalities.datasets.left_out import leave_out
-from ddmi_modalities.datasets.splits import Split, check_split, split_folders, split_of
+from ddmi_modalities.datasets.splits import Split, check_split, listed_split, split_folders, split_of
+from ddmi_modalities.geometry.cameras import looking_away
 from ddmi_modalities.modality import DataSet
 from ddmi_modalities.nerf.data.clouds import MESHES, cloud_of, read_coloured_points
 from ddmi_modalities.nerf.data.recorded import Read, RecordedScene, RecordedScenes
@@ -21,9 +22,12 @@ from ddmi_modalities.nerf.data.srn import read_srn, srn_scenes
 from ddmi_modalities.nerf.data.transforms_json import read_transforms, transforms_scenes
 from ddmi_modalities.nerf.data.turntable import COUNTS, Turntable
 from ddmi_modalities.nerf.items import NerfItem
+from ddmi_modalities.said import say_once
 
 HOLD_OUT = 5
 """Of so many views of a recorded scene one is held out, where the data do not say which."""
+OUTWARDS = 50
+"""Percent of a scene's cameras: where more look away from the origin, that is said."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,29 @@ def open_scenes(
     folder, found = find_scenes(source, split, hold_out=hold_out, scale=scale)
     scenes = {scene.path.relative_to(folder).as_posix(): scene for scene in found}
 
-    def views(path: Path) -> int:
-        """Of a scene, which is read to its end."""
-        return len(scenes[path.relative_to(folder).as_posix()].forgotten().recording.views)
+    def views_and_away(path: Path) -> list[int]:
+        """How many views a scene has, which is read to its end, and what percentage of them look away from it."""
+        views = scenes[path.relative_to(folder).as_posix()].forgotten().recording.views
+        return [len(views), round(100 * looking_away(views.cameras))]
 
-    read = check_sources(folder, list(scenes), views, what="scenes", cache=cache or default_cache())
+    cache = cache or default_cache()
+    read = check_sources(folder, list(scenes), views_and_away, what="scenes", cache=cache)
     broken = {name: result for name, result in read.items() if isinstance(result, str)}
     leave_out(f"scenes of {source!r}", "scenes", broken, len(scenes), remedy="repair or remove them", strict=strict)
-    return RecordedScenes(tuple(scene for name, scene in scenes.items() if name not in broken), len(broken))
+    outwards = [name for name, result in read.items() if not isinstance(result, str) and result[1] > OUTWARDS]
+    if outwards:
+        say_once((folder, "outwards"), outwards_message(f"scenes of {source!r}", outwards, len(scenes)))
+    return RecordedScenes(
+        tuple(scene for name, scene in scenes.items() if name not in broken), len(broken), folder=folder, cache=cache
+    )
+
+
+def outwards_message(source: str, outwards: Sequence[str], total: int) -> str:
+    """What to say of scenes most of whose cameras have the world's origin behind them."""
+    return (
+        f"{source}: in {len(outwards)} of {total} scenes, such as {outwards[0]!r}, these cameras look outwards, away "
+        "from the world's origin: is the axis convention right?  Matrices are camera-to-world; see docs of the layout"
+    )
 
 
 def find_scenes(
@@ -94,8 +113,9 @@ def find_scenes(
 ) -> tuple[Path, list[RecordedScene]]:
     """A folder in which the scenes of a split lie, and these; nothing of them is read.
 
-    The split is the sub-folder whose last word is train or test (or val) where there are both; otherwise about a tenth
-    of the scenes is held out, by their names.  A folder that is itself one scene is both splits.
+    The split is the sub-folder whose last word is train or test (or val) where there are both; or that of lists in the
+    folder (see `listed_split`); otherwise about a tenth of the scenes is held out, by their names.  A folder that is
+    itself one scene is both splits.
     """
     check_split(split)
     root = Path(source).expanduser()
@@ -108,7 +128,11 @@ def find_scenes(
         if paths := layout.find(folder):
             scenes = [_scene(folder, path, layout, hold_out, scale) for path in paths]
             by_name = part is None and not one_scene
-            chosen = [scene for scene in scenes if not by_name or split_of(scene.name) == split]
+            listed = listed_split(folder, split, [scene.name for scene in scenes]) if by_name else None
+            if listed is not None:
+                chosen = [scene for scene in scenes if scene.name in listed]
+            else:
+                chosen = [scene for scene in scenes if not by_name or split_of(scene.name) == split]
             if not chosen:
                 raise ValueError(
                     f"scenes: none of the {len(scenes)} scenes in {source!r} falls into the split {split!r}; add "

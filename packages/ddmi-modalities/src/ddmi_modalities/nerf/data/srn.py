@@ -12,16 +12,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from ddmi_modalities.geometry.cameras import Cameras, check_poses
-from ddmi_modalities.nerf.data.picture_files import SUFFIXES, read_pictures
+from ddmi_modalities.datasets.folders import names_below, subfolders, walk
+from ddmi_modalities.files.kinds import PICTURES
+from ddmi_modalities.files.text import read_text
+from ddmi_modalities.geometry.cameras import Cameras, check_aspect, check_lenses, check_poses
+from ddmi_modalities.nerf.data.picture_files import read_pictures
 from ddmi_modalities.nerf.data.recorded import Recording, every_nth
 from ddmi_modalities.nerf.items import Views
 
 
 def srn_scenes(root: Path) -> list[Path]:
     """Folders of scenes: `root` itself, its sub-folders, or theirs (the archive of chairs nests once more)."""
-    for folders in ([root], root.glob("*/"), root.glob("*/*/")):
-        found = sorted(folder for folder in folders if (folder / "rgb").is_dir() and (folder / "pose").is_dir())
+    below = subfolders(root) if root.is_dir() else []
+    for folders in ([root], below, [folder for first in below for folder in subfolders(first)]):
+        found = [folder for folder in folders if (folder / "rgb").is_dir() and (folder / "pose").is_dir()]
         if found:
             return found
     return []
@@ -29,8 +33,8 @@ def srn_scenes(root: Path) -> list[Path]:
 
 def read_srn(folder: Path, hold_out: int) -> Recording:
     """One scene.  Raises ValueError that names the file that is missing, broken, or does not fit the others."""
-    pictures = sorted(file for file in (folder / "rgb").iterdir() if file.suffix.lower() in SUFFIXES)
-    poses = sorted((folder / "pose").glob("*.txt"))
+    pictures = [folder / "rgb" / name for name in names_below(folder / "rgb", PICTURES)]
+    poses = sorted(file for _, files in walk(folder / "pose") for file in files if file.suffix.lower() == ".txt")
     if not pictures:
         raise ValueError(f"{folder / 'rgb'}: holds no pictures; wanted 000000.png and so on, so unpack the scene again")
     if [file.stem for file in pictures] != [file.stem for file in poses]:
@@ -41,14 +45,16 @@ def read_srn(folder: Path, hold_out: int) -> Recording:
     focal, centre, rows, columns = _intrinsics(folder / "intrinsics.txt")
     to_world = np.stack([_pose(file) for file in poses])
     check_poses(to_world, [f"{file}: the pose" for file in poses])
-    images, masks = read_pictures(pictures)
-    both = np.ones((len(poses), 2))
+    images, masks = read_pictures(pictures, shaped=(columns, rows))
+    both, lens = np.ones((len(poses), 2)), str(folder / "intrinsics.txt")
+    check_aspect(lens, (columns, rows), (images.shape[2], images.shape[1]))
     cameras = Cameras(to_world, focal * both, centre * both, rows, columns).resized(*images.shape[1:3])
+    check_lenses(cameras, [lens] * len(poses), sized=True)
     return Recording(Views(images, masks, cameras), every_nth(len(images), hold_out)).from_z_up()
 
 
 def _pose(file: Path) -> Float64[np.ndarray, "4 4"]:
-    numbers = _numbers(file, file.read_text(encoding="utf-8", errors="replace"))
+    numbers = _numbers(file, read_text(file))
     if len(numbers) != 16:
         raise ValueError(f"{file}: holds {len(numbers)} numbers, wanted the 16 of a camera-to-world matrix; repair it")
     return np.array(numbers).reshape(4, 4)
@@ -61,7 +67,7 @@ def _intrinsics(file: Path) -> tuple[float, Float64[np.ndarray, "2"], int, int]:
             f"{file}: is missing; wanted the focal length and principal point 'f cx cy 0.' in its first line and the "
             "pictures' 'rows columns' in its last"
         )
-    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    lines = read_text(file).strip().splitlines()
     first, last = (_numbers(file, "".join(line)) for line in (lines[:1], lines[-1:]))
     if len(first) < 3 or len(last) != 2 or first[0] <= 0 or min(last) < 1 or not np.isfinite([*first, *last]).all():
         raise ValueError(

@@ -9,13 +9,15 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float32
 
+from ddmi_modalities.datasets.array_cache import default_cache
+from ddmi_modalities.datasets.checked_sources import content_digest
+from ddmi_modalities.datasets.folders import names_below
 from ddmi_modalities.datasets.left_out import leave_out
-from ddmi_modalities.datasets.splits import Split, check_split, split_folders, split_of
+from ddmi_modalities.datasets.splits import Split, check_split, listed_split, split_folders, split_of
+from ddmi_modalities.files.kinds import MESHES
 from ddmi_modalities.geometry.solids import check_count
 from ddmi_modalities.geometry.watertight import contains, load_closed
 from ddmi_modalities.shape.items import draw_points
-
-SUFFIXES = frozenset({".obj", ".ply", ".stl", ".off", ".glb"})
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,9 @@ def mesh_names(root: Path, doing: str) -> list[str]:
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise ValueError(f"{doing}: {str(root)!r} {what}; give the path of a folder of meshes")
-    names = sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    names = names_below(root, MESHES)
     if not names:
-        raise ValueError(
-            f"{doing}: no meshes below {str(root)!r}; wanted files that end in {', '.join(sorted(SUFFIXES))}"
-        )
+        raise ValueError(f"{doing}: no meshes below {str(root)!r}; wanted {MESHES.wanted}")
     return names
 
 
@@ -90,12 +86,15 @@ def open_mesh(root: Path, name: str, repair: bool) -> MeshItem:
 def meshes_of_split(root: Path, split: Split, doing: str) -> tuple[Path, list[str]]:
     """The folder that holds the split, and the paths of its meshes below that folder, sorted.
 
-    Two folders named train and test (or val) decide, or with names that end so; otherwise the hash of a mesh's path, by
-    which about every tenth is held out.
+    Two folders named train and test (or val) decide, or with names that end so; or lists of names (see `listed_split`);
+    otherwise the hash of a mesh's path, by which about every tenth is held out.
     """
     if folder := split_folders(root).get(split):
         return folder, mesh_names(folder, doing)
-    return root, [name for name in mesh_names(root, doing) if split_of(name) == split]
+    names = mesh_names(root, doing)
+    if (listed := listed_split(root, split, names)) is not None:
+        return root, listed
+    return root, [name for name in names if split_of(name) == split]
 
 
 class MeshFolder:
@@ -105,7 +104,7 @@ class MeshFolder:
     collection with `ddmi prepare shapes`.  Meshes that cannot be read or are not watertight are left out and reported.
 
     Args:
-        root: The folder; links are followed to files, not to folders.
+        root: The folder; links are followed, hidden parts left out.
         split: "train" or "test".
         repair: Close meshes that are not watertight by filling holes, where that can be done.
         strict: Refuse the folder when any mesh is no solid, instead of leaving it out.
@@ -140,6 +139,10 @@ class MeshFolder:
 
     def __getitem__(self, index: int) -> MeshItem:
         return self._items[index]
+
+    def digest(self) -> str:
+        """A hash of the content of all meshes."""
+        return content_digest(self.root, self.names, what="meshes", cache=default_cache())
 
     def describe(self) -> str:
         """How many meshes were left out."""

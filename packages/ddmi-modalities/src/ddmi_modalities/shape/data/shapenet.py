@@ -13,11 +13,17 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float32
 
+from ddmi_modalities.datasets.array_cache import default_cache
+from ddmi_modalities.datasets.checked_sources import content_digest
+from ddmi_modalities.datasets.folders import subfolders
 from ddmi_modalities.datasets.left_out import leave_out
+from ddmi_modalities.datasets.splits import check_apart
 from ddmi_modalities.files.npz import read_npz
+from ddmi_modalities.files.text import read_lines, read_text
 from ddmi_modalities.geometry.solids import check_count
 
 ShapeNetSplit = Literal["train", "val", "test"]
+SPLIT_NAMES = ("train", "val", "test")
 
 CLASSES = {
     "02691156": "airplane",
@@ -139,7 +145,7 @@ class ShapeNet:
         *,
         strict: bool = False,
     ) -> None:
-        if split not in ("train", "val", "test"):
+        if split not in SPLIT_NAMES:
             raise ValueError(f"ShapeNet: there is no split {split!r}; choose 'train', 'val' or 'test'")
         self.root = Path(root).expanduser()
         self.split = split
@@ -147,7 +153,7 @@ class ShapeNet:
             what = "is a file" if self.root.exists() else "does not exist"
             raise ValueError(f"ShapeNet: {str(self.root)!r} {what}; give the folder that holds the class folders")
         names = {**CLASSES, **_metadata(self.root / "metadata.yaml")}
-        present = sorted(path.name for path in self.root.iterdir() if path.is_dir() and _is_class(path, names))
+        present = [path.name for path in subfolders(self.root) if _is_class(path, names)]
         if not present:
             raise ValueError(
                 f"ShapeNet: no class folder in {str(self.root)!r}; wanted folders such as 03001627 with {split}.lst"
@@ -156,6 +162,8 @@ class ShapeNet:
         """The name of each class that is there, by synset."""
         chosen = present if classes is None else [_find(wanted, present, names, self.root) for wanted in classes]
         listed = [(synset, model) for synset in dict.fromkeys(chosen) for model in _models(self.root / synset, split)]
+        for synset in dict.fromkeys(chosen):
+            _check_lists(self.root / synset)
         sound = [pair for pair in listed if _has_files(self.root.joinpath(*pair))]
         self.missing = tuple("/".join(pair) for pair in sorted({*listed} - {*sound}))
         """Listed models without both files."""
@@ -169,6 +177,11 @@ class ShapeNet:
     def __len__(self) -> int:
         return len(self.models)
 
+    def digest(self) -> str:
+        """A hash of the content of all models' files."""
+        names = [f"{synset}/{model}/{file}" for synset, model in self.models for file in (POINTS, CLOUD)]
+        return content_digest(self.root, names, what="models", cache=default_cache())
+
     def describe(self) -> str:
         """How many models were left out."""
         return f"{len(self.missing)} left out"
@@ -179,7 +192,7 @@ class ShapeNet:
 
 
 def _is_class(folder: Path, names: dict[str, str]) -> bool:
-    return folder.name in names or any((folder / f"{split}.lst").is_file() for split in ("train", "val", "test"))
+    return folder.name in names or any((folder / f"{split}.lst").is_file() for split in SPLIT_NAMES)
 
 
 def _has_files(model: Path) -> bool:
@@ -188,11 +201,9 @@ def _has_files(model: Path) -> bool:
 
 def _text(file: Path, remedy: str) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"ShapeNet: {str(file)!r} does not exist; {remedy}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"ShapeNet: cannot read {str(file)!r} as UTF-8 text ({error}); {remedy}") from error
+        return read_text(file)
+    except ValueError as error:
+        raise ValueError(f"ShapeNet: {error}; {remedy}") from error
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -227,6 +238,13 @@ def _models(folder: Path, split: str) -> list[str]:
             f"ShapeNet: {str(file)!r} lists no model; write one model id a line, or leave the class out with classes="
         )
     return models
+
+
+def _check_lists(folder: Path) -> None:
+    """ValueError where a model is in the list of the training and in another one."""
+    models = {name: read_lines(file) for name in SPLIT_NAMES if (file := folder / f"{name}.lst").is_file()}
+    for name in ("val", "test"):
+        check_apart(f"{folder}: train.lst, {name}.lst", models.get("train", []), models.get(name, []))
 
 
 def _refuse(file: Path, why: str) -> NoReturn:

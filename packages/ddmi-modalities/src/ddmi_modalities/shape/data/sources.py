@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -12,9 +11,14 @@ from jaxtyping import Float32
 from ddmi_modalities.datasets.sources import Layout, open_source
 from ddmi_modalities.datasets.splits import Split, check_split
 from ddmi_modalities.files.npz import read_npz
+from ddmi_modalities.geometry.mesh_files import load_geometry
+from ddmi_modalities.geometry.unit_cube import in_unit_cube
 from ddmi_modalities.modality import DataSet
 from ddmi_modalities.shape.data.furniture import Furniture, HoldOut
 from ddmi_modalities.shape.items import ShapeItem
+
+VOLUME = ("occupancies", "occupancy", "sdf", "sdfs", "labels", "inside")
+"""Arrays beside points that say on which side of the surface these are."""
 
 
 def open_shapes(
@@ -75,33 +79,34 @@ def _meshes(root: Path, split: Split, repair: bool) -> DataSet[ShapeItem]:
 def read_cloud(path: Path, count: int) -> Float32[np.ndarray, "point 3"]:
     """Points of a file: of a point cloud all, of a mesh `count` drawn evenly over its surface.
 
-    What leaves the unit cube is centred and its largest side scaled to 1; what fits stays where it is.  `.npz` files
-    hold "points", everything else is read by trimesh.
+    In the unit cube, see `in_unit_cube`.  `.npz` files hold "points" of a surface.
 
     Raises:
-        ValueError: the file is missing or broken, holds no points, or points that are not finite.
+        ValueError: the file is missing or broken, holds no points, or points that are not finite or not of a surface.
     """
     import trimesh
 
     remedy = "give a PLY, OBJ, STL, OFF, GLB or XYZ file, or an NPZ file with an array 'points' of (n, 3)"
-    try:
-        if path.suffix == ".npz":
-            points = read_npz(path, ["points"], remedy=remedy)["points"]
-        else:
-            loaded = trimesh.load(path)
-            solid: Any = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
+    if path.suffix.lower() == ".npz":
+        arrays = read_npz(path, ["points"], VOLUME, remedy=remedy)
+        if of_volume := [name for name in VOLUME if name in arrays]:
+            raise ValueError(
+                f"{path}: holds {of_volume[0]} beside its points, which are of the volume and not of the surface; give "
+                "the points of the surface, such as pointcloud.npz"
+            )
+        points = arrays["points"]
+    else:
+        try:
+            solid = load_geometry(path)
             if isinstance(solid, trimesh.Trimesh) and len(solid.faces):
                 points = trimesh.sample.sample_surface(solid, count, seed=0)[0]
             else:
                 points = solid.vertices
-    except Exception as error:  # readers of third-party formats raise anything
-        raise ValueError(f"{path}: cannot be read as a point cloud or mesh ({error}); {remedy}") from error
+        except Exception as error:  # readers of third-party formats raise anything
+            raise ValueError(f"{path}: cannot be read as a point cloud or mesh ({error}); {remedy}") from error
+    if points.dtype.kind not in "fiu" or points.ndim != 2 or points.shape[1] != 3 or not len(points):
+        raise ValueError(f"{path}: holds points of shape {points.shape} and type {points.dtype}; {remedy}")
     points = np.asarray(points, np.float32)
-    if points.ndim != 2 or points.shape[1] != 3 or not len(points):
-        raise ValueError(f"{path}: holds points of shape {points.shape}; {remedy}")
     if not np.isfinite(points).all():
         raise ValueError(f"{path}: holds points that are not finite; remove them")
-    if np.abs(points).max() > 0.5 + 1e-3:
-        low, high = points.min(0), points.max(0)
-        points = (points - (low + high) / 2) / max(float((high - low).max()), 1e-12)
-    return points
+    return in_unit_cube(points, str(path))

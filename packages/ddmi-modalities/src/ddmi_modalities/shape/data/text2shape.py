@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float32
 
+from ddmi_modalities.files.text import read_text
 from ddmi_modalities.shape.data.shapenet import ShapeNet, ShapeNetItem
 
 logger = logging.getLogger("ddmi")
@@ -97,6 +99,10 @@ class Text2Shape:
     def __len__(self) -> int:
         return len(self._indices)
 
+    def digest(self) -> str:
+        """Of the shapes: what they are called is no part of what an encoder reads."""
+        return f"{self.shapenet.digest()} {self._indices}"
+
     def __getitem__(self, index: int) -> CaptionedShape:
         shape = self.shapenet[self._indices[index]]
         return CaptionedShape(shape, self._captions[shape.synset, shape.model])
@@ -106,35 +112,26 @@ def _rows(file: Path) -> list[tuple[str, str, str]]:
     """Model, description in one line, and synset of each row."""
     remedy = "take captions.tablechair.csv of Text2Shape as it is distributed"
     try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            columns = reader.fieldnames
-            if columns is None:
-                raise ValueError(f"Text2Shape: {str(file)!r} is empty; {remedy}")
-            lacking = [column for column in USED if column not in columns]
-            if lacking:
-                raise ValueError(
-                    f"Text2Shape: {str(file)!r} lacks the columns {', '.join(lacking)} and has "
-                    f"{', '.join(map(repr, columns))}; {remedy}"
-                )
-            rows = []
-            for row in reader:
-                cells = [row[column] for column in USED]
-                if any(cell is None for cell in cells):
-                    raise ValueError(
-                        f"Text2Shape: line {reader.line_num} of {str(file)!r} has fewer cells than columns; {remedy}"
-                    )
-                model, description, synset = (" ".join(cell.split()) for cell in cells)
-                rows.append((model, description, synset))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"Text2Shape: {str(file)!r} is not UTF-8 text ({error.reason} at byte {error.start}); convert it, "
-            "for instance with iconv -f latin1 -t utf-8"
-        ) from error
-    except OSError as error:
-        raise ValueError(f"Text2Shape: cannot open {str(file)!r} ({error.strerror}); {remedy}") from error
+        reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
+        columns = reader.fieldnames
+        if columns is None:
+            raise ValueError(f"{str(file)!r} is empty; {remedy}")
+        if lacking := [column for column in USED if column not in columns]:
+            raise ValueError(
+                f"{str(file)!r} lacks the columns {', '.join(lacking)} and has {', '.join(map(repr, columns))}; "
+                f"{remedy}"
+            )
+        rows = []
+        for row in reader:
+            cells = [row[column] for column in USED]
+            if any(cell is None for cell in cells):
+                raise ValueError(f"line {reader.line_num} of {str(file)!r} has fewer cells than columns; {remedy}")
+            model, description, synset = (" ".join(cell.split()) for cell in cells)
+            rows.append((model, description, synset))
+        if not rows:
+            raise ValueError(f"{str(file)!r} has columns but no rows; {remedy}")
     except csv.Error as error:
         raise ValueError(f"Text2Shape: {str(file)!r} is no sound CSV ({error}); {remedy}") from error
-    if not rows:
-        raise ValueError(f"Text2Shape: {str(file)!r} has columns but no rows; {remedy}")
+    except ValueError as error:
+        raise ValueError(f"Text2Shape: {error}") from error
     return rows

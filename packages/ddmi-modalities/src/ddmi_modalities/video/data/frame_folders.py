@@ -11,10 +11,13 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ddmi_modalities.datasets.folders import is_hidden
 from ddmi_modalities.datasets.natural_order import natural_key
+from ddmi_modalities.files.kinds import FRAMES
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_tensor
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+AT_ONCE = 64
+"""Frames that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class FrameFolder:
 
     @cached_property
     def _files(self) -> list[Path]:
-        files = [file for file in self.path.iterdir() if is_frame(file)]
+        files = [file for file in self.path.iterdir() if FRAMES.takes(file) and not is_hidden(file.name)]
         return sorted(files, key=lambda file: natural_key(file.name))
 
     @property
@@ -40,6 +43,12 @@ class FrameFolder:
     def side(self) -> int:
         """Pixels of the first picture's shorter side.  ValueError that names the file, where it cannot be read."""
         return min(open_picture(self._files[0]).size)
+
+    def check(self) -> int:
+        """`length`, after all pictures were decoded.  Raises ValueError as `read` does."""
+        for start in range(0, self.length, AT_ONCE):
+            self.read(range(max(0, start - 1), min(start + AT_ONCE, self.length)), 1)
+        return self.length
 
     def read(self, positions: Sequence[int], size: int) -> UInt8[Tensor, "frame 3 size size"]:
         """The centred squares of these frames at `size`.
@@ -57,8 +66,3 @@ class FrameFolder:
                 )
             frames.append(to_tensor(resize_square(centre_square(picture), size)))
         return torch.stack(frames)
-
-
-def is_frame(file: Path) -> bool:
-    """Whether a file looks like a picture by its name."""
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")

@@ -34,7 +34,7 @@ def open_clips(
         frames, stride: Of a stored clip.
         items: Of moving OpenMoji's training split.
         sizes: Pixels a side that will be asked for.
-        cache: Folder for rasters, default `$XDG_CACHE_HOME/ddmi`.
+        cache: Folder for rasters and checked file lists, default `$XDG_CACHE_HOME/ddmi`.
 
     Raises:
         ValueError: There is no such path, or nothing usable in it.
@@ -44,7 +44,7 @@ def open_clips(
         Layout(
             "a video file, or a folder of videos",
             Path.exists,
-            lambda root: StoredClips(root, split, frames=frames, stride=stride, size=max(sizes)),
+            lambda root: StoredClips(root, split, frames=frames, stride=stride, size=max(sizes), cache=cache),
         ),
     )
     return open_source(

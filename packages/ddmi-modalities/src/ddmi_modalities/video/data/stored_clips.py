@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,15 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from ddmi_modalities.datasets.array_cache import default_cache
+from ddmi_modalities.datasets.checked_sources import check_sources, content_digest
+from ddmi_modalities.datasets.folders import say_unread, walk
 from ddmi_modalities.datasets.left_out import leave_out
-from ddmi_modalities.datasets.splits import Split, check_split, split_folders, split_of
+from ddmi_modalities.datasets.splits import Split, check_split, listed_split, split_folders, split_of
+from ddmi_modalities.files.kinds import FRAMES, VIDEOS
 from ddmi_modalities.files.pixels import resize_square, to_picture, to_tensor
-from ddmi_modalities.video.data.frame_folders import FrameFolder, is_frame
-from ddmi_modalities.video.data.video_files import SUFFIXES, VideoFile
+from ddmi_modalities.video.data.frame_folders import FrameFolder
+from ddmi_modalities.video.data.video_files import VideoFile
 
 MEMORY = 2**28
 """Bytes of decoded clips that a data set keeps: all of a few videos, so that they are decoded once."""
@@ -63,9 +66,10 @@ class StoredClip:
 class StoredClips:
     """Clips of `frames` frames, `stride` apart, one after the other, from all videos below `root`.
 
-    Two folders named train and test (or val) decide what is held out, or with names that end so; otherwise about a
-    ninth of the videos is, by the hash of their names; and where this leaves a split empty, as with one file, the last
-    ninth of each video.  Videos that cannot be read or are too short are reported and left out.
+    Two folders named train and test (or val) decide what is held out, or with names that end so; or lists of names (see
+    `listed_split`); otherwise about a ninth of the videos is, by the hash of their names; and where this leaves a split
+    empty, as with one file, the last ninth of each video.  Every frame is decoded once, to be sure that training will
+    not stop at a broken one, which is remembered; videos that cannot be read or are too short are left out, and named.
 
     Args:
         root: A video file; a folder of video files; or a folder of folders of frames.
@@ -73,6 +77,7 @@ class StoredClips:
         frames, stride: Of a clip.
         size: Pixels a side at which decoded clips are kept; other sizes are made of those, larger ones decoded anew.
         strict: Refuse the folder when any video cannot be used, instead of leaving it out.
+        cache: Where to remember which videos are sound, default `$XDG_CACHE_HOME/ddmi`.
 
     Raises:
         ValueError: There is no such file or folder, it has no usable clip in this split, or `strict` found a video that
@@ -80,7 +85,15 @@ class StoredClips:
     """
 
     def __init__(
-        self, root: Path | str, split: Split, *, frames: int, stride: int = 1, size: int = 64, strict: bool = False
+        self,
+        root: Path | str,
+        split: Split,
+        *,
+        frames: int,
+        stride: int = 1,
+        size: int = 64,
+        strict: bool = False,
+        cache: Path | None = None,
     ) -> None:
         check_split(split)
         root = Path(root).expanduser()
@@ -92,14 +105,21 @@ class StoredClips:
         sequences = find_sequences(where)
         if not sequences:
             raise ValueError(
-                f"StoredClips: no videos in {str(where)!r}; wanted files that end in {', '.join(sorted(SUFFIXES))}, or "
-                "folders of pictures"
+                f"StoredClips: no videos in {str(where)!r}; wanted {VIDEOS.wanted}, or folders of pictures"
             )
+        self._folder, self._cache = (where.parent if where.is_file() else where), cache or default_cache()
+        by_path = {sequence.path.relative_to(self._folder).as_posix(): sequence for sequence in sequences}
+        sound = check_sources(
+            self._folder, list(by_path), lambda path: by_path[path.relative_to(self._folder).as_posix()].check(),
+            what="videos", cache=self._cache,
+        )  # fmt: skip
         found: list[tuple[FrameSequence, list[int]]] = []
         self.skipped: dict[str, str] = {}
         """Why each video that is not in the data set was left out."""
-        for sequence in sequences:
+        for name, sequence in by_path.items():
             try:
+                if isinstance(reason := sound[name], str):
+                    raise ValueError(reason)
                 found.append((sequence, clip_starts(sequence, frames, stride)))
             except ValueError as error:
                 self.skipped[sequence.name] = _reason(error, sequence.path)
@@ -107,7 +127,8 @@ class StoredClips:
             f"StoredClips {str(where)!r}", "videos", self.skipped, len(sequences), strict=strict,
             remedy="repair or remove them, or take fewer frames or a smaller stride",
         )  # fmt: skip
-        self.clips = tuple(_chosen(found, split, apart=bool(folders)))
+        listed = None if folders else listed_split(where, split, [sequence.name for sequence in sequences])
+        self.clips = tuple(_chosen(found, split, apart=bool(folders), listed=listed))
         """The video and first frame of each clip."""
         self.stride = stride
         if not self.clips:
@@ -124,6 +145,11 @@ class StoredClips:
         if not -len(self) <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
         return StoredClip(self, index % len(self))
+
+    def digest(self) -> str:
+        """A hash of the content of all videos."""
+        names = sorted({sequence.path.relative_to(self._folder).as_posix() for sequence, _ in self.clips})
+        return content_digest(self._folder, names, what="videos", cache=self._cache)
 
     def describe(self) -> str:
         """How many videos there are, and how many were left out."""
@@ -167,24 +193,18 @@ def held_by_name(names: Collection[str]) -> set[str]:
 def find_sequences(root: Path) -> list[FrameSequence]:
     """All videos at or below `root`, by name, also behind links.  Nothing is opened.
 
-    Pictures beside video files are no frames, and what begins with a dot is nobody's.
+    Pictures beside video files are no frames.
     """
     if root.is_file():
         return [VideoFile(root, root.name)]
     videos: dict[str, FrameSequence] = {}
-    visited = set()
-    for where, folders, names in os.walk(root, followlinks=True):
-        folder, real = Path(where), os.path.realpath(where)
-        folders[:] = [] if real in visited else sorted(name for name in folders if not name.startswith("."))
-        if real in visited:  # two ways lead here, one of them perhaps a circle
-            continue
-        visited.add(real)
-        here = [folder / name for name in names if not name.startswith(".")]
-        found = [path for path in here if path.suffix.lower() in SUFFIXES]
+    for folder, here in walk(root):
+        found = [path for path in here if VIDEOS.takes(path)]
+        say_unread(folder, VIDEOS, here)
         for path in found:
             name = path.relative_to(root).as_posix()
             videos[name] = VideoFile(path, name)
-        if not found and any(is_frame(path) for path in here):
+        if not found and any(FRAMES.takes(path) for path in here):
             name = folder.relative_to(root).as_posix()
             videos[name] = FrameFolder(folder, name)
     return [videos[name] for name in sorted(videos)]
@@ -222,15 +242,17 @@ def clip_starts(sequence: FrameSequence, frames: int, stride: int) -> list[int]:
 
 
 def _chosen(
-    found: Sequence[tuple[FrameSequence, list[int]]], split: Split, *, apart: bool
+    found: Sequence[tuple[FrameSequence, list[int]]], split: Split, *, apart: bool, listed: Collection[str] | None
 ) -> list[tuple[FrameSequence, int]]:
-    """The clips of a split; all of them where the folders are the splits (`apart`)."""
+    """The clips of a split; all of them where the folders are the splits (`apart`), or of the `listed` videos."""
     held = held_by_name([sequence.name for sequence, _ in found])
     clips = []
     for sequence, starts in found:
         tail = len(starts) - (max(1, len(starts) // TAIL) if len(starts) > 1 else 0)
         if apart:
             kept = starts
+        elif listed is not None:
+            kept = starts if sequence.name in listed else []
         elif held:
             kept = starts if (sequence.name in held) == (split == "test") else []
         else:

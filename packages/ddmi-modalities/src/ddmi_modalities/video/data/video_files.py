@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import torch
+from av.stream import Disposition
+from av.video.reformatter import Colorspace
 from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
 from ddmi_modalities.files.clips import keep_log_out_of_python
-from ddmi_modalities.files.pixels import centre_square, resize_square, to_tensor
+from ddmi_modalities.files.pixels import centre_square, resize_square, square_pixels, to_tensor
 
-SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"})
 STREAMS = frozenset({"mpegts"})
 """Formats without an index, which are entered anywhere; they are read from the beginning."""
+HIGH_DYNAMIC_RANGE = frozenset({16, 18})
+"""Transfer functions (H.273) that are not for screens like sRGB's: PQ and HLG."""
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders of the layer of opacity that WebM files may have, which FFmpeg's own ones leave out."""
+REPAIR = "repair it, such as by `ffmpeg -i FILE out.mp4`, or remove it"
+UNSAID = 2
+"""H.273: nobody says by which matrix colours were converted."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class VideoFile:
     def _index(self) -> tuple[Int[np.ndarray, " frame"], Fraction]:
         """Presentation times of all frames, in order, in units of so many seconds.  Packets are read, none decoded."""
         with _opened(self.path) as container:
-            stream = container.streams.video[0]
+            stream = _film(container, self.path)
             stamps = [packet.pts for packet in container.demux(stream) if packet.size and not packet.is_discard]
             if not stamps or stream.time_base is None:
                 raise ValueError(f"cannot read the video {str(self.path)!r}: it has no frames")
@@ -80,8 +89,9 @@ class VideoFile:
     def side(self) -> int:
         """Pixels of a frame's shorter side."""
         with _opened(self.path) as container:
-            stream = container.streams.video[0]
-            return min(stream.width, stream.height)
+            stream = _film(container, self.path)
+            aspect = _aspect(stream)
+            return min(round(stream.width * max(1.0, aspect)), round(stream.height * max(1.0, 1 / aspect)))
 
     @property
     def interval(self) -> float | None:
@@ -106,25 +116,53 @@ class VideoFile:
         if missing:
             raise ValueError(
                 f"cannot read the video {str(self.path)!r}: no frame decoded at {float(missing[0] * unit):.3f} s; "
-                "repair it, such as by `ffmpeg -i FILE out.mp4`, or remove it"
+                f"{REPAIR}"
             )
         return torch.stack([found[stamp] for stamp in wanted])
+
+    def check(self) -> int:
+        """`length`, after all frames were decoded.  Raises ValueError that names the file and where it is damaged."""
+        stamps, unit = self._index
+        found: set[int] = set()
+        with _opened(self.path) as container:
+            stream = _film(container, self.path)
+            stream.thread_type = "AUTO"
+            try:
+                for frame in _frames(container, stream):
+                    if not found:
+                        _pixels(frame, self.path)  # refuses what no frame of the file can be shown of
+                    if frame.pts is not None and not frame.is_corrupt:
+                        found.add(frame.pts)
+            except av.FFmpegError as error:
+                at = max(found, default=int(stamps[0]))
+                raise ValueError(
+                    f"cannot read the video {str(self.path)!r}: {error.strerror} after {float(at * unit):.3f} s; "
+                    f"{REPAIR}"
+                ) from error
+        missing = sorted({int(stamp) for stamp in stamps} - found)
+        if missing:
+            raise ValueError(
+                f"cannot read the video {str(self.path)!r}: {len(missing)} of {len(stamps)} frames do not decode, the "
+                f"first at {float(missing[0] * unit):.3f} s; {REPAIR}"
+            )
+        return self.length
 
     def _decoded(self, wanted: Sequence[int], size: int, *, seek: bool) -> dict[int, UInt8[Tensor, "3 size size"]]:
         """Those of the frames with these times that are found from a key frame, or from the beginning."""
         found: dict[int, Tensor] = {}
         with _opened(self.path) as container:
-            stream = container.streams.video[0]
+            stream = _film(container, self.path)
             stream.thread_type = "AUTO"
-            seek = seek and container.format.name not in STREAMS
+            aspect, seek = _aspect(stream), seek and container.format.name not in STREAMS
             try:
                 if seek:
                     container.seek(min(wanted), stream=stream, backward=True)
                 whole = not seek  # what comes before a key frame refers to what was not decoded
-                for frame in container.decode(stream):
+                for frame in _frames(container, stream):
                     whole = whole or frame.key_frame
                     if whole and frame.pts is not None and frame.pts in wanted:
-                        found[frame.pts] = to_tensor(resize_square(centre_square(_upright(frame, self.path)), size))
+                        square = centre_square(_upright(frame, aspect, self.path))
+                        found[frame.pts] = to_tensor(resize_square(square, size))
                     if frame.pts is not None and frame.pts >= max(wanted):
                         break
             except av.FFmpegError as error:
@@ -138,21 +176,57 @@ def _opened(path: Path) -> av.container.InputContainer:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"cannot read the video {str(path)!r}: {error.strerror}") from error
-    if not container.streams.video:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        container.close()
-        raise ValueError(f"cannot read the video {str(path)!r}: it has no pictures, only {kinds}")
     return container
 
 
-def _upright(frame: av.VideoFrame, path: Path) -> Image.Image:
-    """The picture as a player shows it: cameras note how they were held."""
+def _film(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The largest stream of pictures that is not the cover."""
+    films = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    if not films:
+        kinds = ", ".join(sorted({one.type for one in container.streams})) or "nothing"
+        what = "only a cover" if container.streams.video else f"only {kinds}"
+        raise ValueError(f"cannot read the video {str(path)!r}: it has no pictures, {what}")
+    return max(films, key=lambda one: (one.width or 0) * (one.height or 0))
+
+
+def _frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Frames from where the container stands."""
+    decoder = WITH_ALPHA.get(stream.codec_context.codec.canonical_name)
+    if decoder is None or stream.metadata.get("alpha_mode") != "1":
+        yield from container.decode(stream)
+        return
+    context: Any = av.CodecContext.create(decoder, "r")
+    for packet in container.demux(stream):
+        yield from context.decode(packet)
+
+
+def _aspect(stream: av.VideoStream) -> float:
+    """Of a pixel: its width by its height."""
+    return float(stream.sample_aspect_ratio or 1)
+
+
+def _upright(frame: av.VideoFrame, aspect: float, path: Path) -> Image.Image:
+    """The picture as a player shows it: cameras note how they were held, and how wide their pixels are."""
     if frame.rotation % 90:
         raise ValueError(
             f"the video {str(path)!r} is to be turned by {frame.rotation} degrees; only quarter turns can be"
         )
-    return Image.fromarray(np.rot90(_pixels(frame), frame.rotation // 90).copy())
+    shown = np.asarray(square_pixels(Image.fromarray(_pixels(frame, path)), aspect))
+    return Image.fromarray(np.rot90(shown, frame.rotation // 90).copy())
 
 
-def _pixels(frame: av.VideoFrame) -> UInt8[np.ndarray, "rows columns 3"]:
-    return frame.to_ndarray(format="rgb24")
+def _pixels(frame: av.VideoFrame, path: Path) -> UInt8[np.ndarray, "rows columns 3"]:
+    """RGB on white, by the matrix that the file names; where it names none by the usual one of its size."""
+    if frame.color_trc in HIGH_DYNAMIC_RANGE:
+        raise ValueError(
+            f"cannot read the video {str(path)!r}: it is of high dynamic range, whose colours no sRGB picture has; "
+            "map its tones first, such as by ffmpeg's filters zscale and tonemap"
+        )
+    large = frame.width >= 1280 or frame.height > 576
+    matrix = Colorspace.ITU709 if frame.colorspace == UNSAID and large else None
+    transparent = any(component.is_alpha for component in frame.format.components)
+    pixels = frame.to_ndarray(format="rgba" if transparent else "rgb24", src_colorspace=matrix)
+    if not transparent:
+        return pixels
+    opacity = pixels[..., 3:].astype(np.uint16)
+    return ((pixels[..., :3] * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)

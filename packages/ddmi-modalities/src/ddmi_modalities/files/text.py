@@ -1,0 +1,57 @@
+"""Text files of any editor: UTF-8, or UTF-16 and UTF-32 with the mark that Windows' programs write."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, which begins alike
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def read_text(file: Path) -> str:
+    """The content without its mark.  Raises ValueError that names the file, where it cannot be read or decoded."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{str(file)!r} does not exist") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {str(file)!r} ({error.strerror})") from error
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"cannot read {str(file)!r} as text: {error.reason} at byte {error.start}; save it as UTF-8, for instance "
+            "with iconv -f latin1 -t utf-8"
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"cannot read {str(file)!r} as text: it holds zero bytes; save it as UTF-8")
+    return text
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines that are not empty, without spaces around them; errors as of `read_text`."""
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+
+
+def named_file(folder: Path, name: str, suffixes: tuple[str, ...] = ()) -> Path | None:
+    """The file that a text names below a folder, None where there is none.
+
+    The name is taken as it is, or with one of the suffixes, in capitals too; and with the backslashes of Windows read
+    as slashes.
+    """
+    endings = ("", *suffixes, *(suffix.upper() for suffix in suffixes))
+    written = dict.fromkeys([name, name.replace("\\", "/")])
+    return next((file for one in written for ending in endings if (file := folder / f"{one}{ending}").is_file()), None)
+
+
+def name_bytes(name: str) -> bytes:
+    """A name of a file as the file system has it, which need not be UTF-8."""
+    return os.fsencode(name)

@@ -1,0 +1,40 @@
+"""Text of any editor is read, or refused by the file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ddmi_modalities.files.text import named_file, read_lines, read_text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-mark", "utf-16-be-mark", "utf-32"])
+def test_every_mark(tmp_path: Path, encoding: str) -> None:
+    file, text = tmp_path / "a.txt", "ein roter Stuhl\r\n椅子\r\n\r\n"
+    mark = "\ufeff" if encoding.endswith("-mark") else ""
+    file.write_bytes((mark + text).encode(encoding.removesuffix("-mark")))
+    assert read_text(file) == text
+    assert read_lines(file) == ["ein roter Stuhl", "椅子"]
+
+
+@pytest.mark.parametrize("content", ["café".encode("latin1"), "a chair".encode("utf-16-le"), b"\xef\xbb\xbf\xff"])
+def test_what_cannot_be_known_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot read '.*a\.txt' as text: .*; save it as UTF-8"):
+        read_text(tmp_path / "a.txt")
+
+
+def test_a_folder_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"cannot read '{tmp_path}' \(Is a directory"):
+        read_text(tmp_path)
+
+
+def test_names_as_windows_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.JPG").touch()
+    assert named_file(tmp_path, "a\\b.JPG") == tmp_path / "a" / "b.JPG"
+    assert named_file(tmp_path, "a/b", (".png", ".jpg")) == tmp_path / "a" / "b.JPG"
+    assert named_file(tmp_path, "a/b", (".png",)) is None
+    (tmp_path / "c\\d").touch()
+    assert named_file(tmp_path, "c\\d") == tmp_path / "c\\d", "elsewhere a backslash is a letter"
