@@ -12,7 +12,11 @@ from PIL import Image, ImageCms
 
 from ddmi_modalities.files.pixels import open_cutout, open_picture
 
-ADOBE_RGB = {b"rXYZ": (0.60974, 0.31111, 0.01947), b"gXYZ": (0.20528, 0.62567, 0.06087), b"bXYZ": (0.14919, 0.06322, 0.74457)}
+ADOBE_RGB = {
+    b"rXYZ": (0.60974, 0.31111, 0.01947),
+    b"gXYZ": (0.20528, 0.62567, 0.06087),
+    b"bXYZ": (0.14919, 0.06322, 0.74457),
+}
 
 
 def profile(primaries: dict[bytes, tuple[float, ...]] | None = None, gamma: float | None = None) -> bytes:
@@ -49,7 +53,9 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def by_littlecms(picture: Image.Image, icc: bytes) -> np.ndarray:
-    shown = ImageCms.profileToProfile(picture, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB")  # type: ignore[arg-type]
+    shown = ImageCms.profileToProfile(
+        picture, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )  # type: ignore[arg-type]
     return np.asarray(shown).astype(int)
 
 
@@ -57,7 +63,9 @@ def linear_to_srgb(light: np.ndarray) -> np.ndarray:
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-@pytest.mark.parametrize(("ending", "options"), [("png", {}), ("jpg", {"quality": 100}), ("tif", {}), ("webp", {"lossless": True})])
+@pytest.mark.parametrize(
+    ("ending", "options"), [("png", {}), ("jpg", {"quality": 100}), ("tif", {}), ("webp", {"lossless": True})]
+)
 def test_adobe_rgb_in_every_format(tmp_path: Path, ending: str, options: dict[str, object]) -> None:
     picture, icc = Image.new("RGB", (16, 16), (60, 180, 90)), profile(ADOBE_RGB, gamma=2.2)
     picture.save(tmp_path / f"a.{ending}", icc_profile=icc, **options)

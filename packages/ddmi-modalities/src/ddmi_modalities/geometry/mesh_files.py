@@ -61,7 +61,7 @@ def _ply(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
     if key is None:
         raise ValueError(f"its faces have no vertex_indices, only {', '.join(_fields(face))}")
     corners = {len(one) for one in face[key]}
-    faces = np.stack(face[key]).astype(np.int64) if corners == {3} else triangles_of(vertices, face[key])
+    faces = np.stack(face[key]).astype(np.int64) if corners == {3} else triangles_of(vertices, list(face[key]))
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise ValueError(f"a face has the corner {faces.max()}, and there are {len(vertices)} vertices")
     return trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import manifold3d
 import numpy as np
@@ -12,10 +13,8 @@ FLAT = 1e-9
 """A corner turns the wrong way where the sine of its angle, times the face's size squared, is below minus this."""
 
 
-def triangles_of(
-    vertices: Float64[np.ndarray, "vertex 3"], faces: Sequence[Sequence[int]]
-) -> Int[np.ndarray, "face 3"]:
-    """Each face in the order of its corners: a fan from the first of a convex one, ears of a concave one.
+def triangles_of(vertices: Float64[np.ndarray, "vertex 3"], faces: Iterable[Any]) -> Int[np.ndarray, "face 3"]:
+    """Each face, numbers of its corners in order: a fan from the first of a convex one, ears of a concave one.
 
     Raises ValueError that names a face with fewer than three corners, or one that is not among the vertices.
     """
