@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi.experiment.config import Experiment
+from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.safetensors_files import load_weights, read_tensors
 from ddmi.serialization import experiment_text, read_experiment_file
 from ddmi_diffusion import (
@@ -36,6 +38,11 @@ CONFIG, VAE, DENOISER, GUIDE, LATENT_SPACE, CONDITIONER = (
     "latent_space.safetensors",
     "conditioner.safetensors",
 )
+
+AUTOENCODER = "autoencoder"
+"""In the metadata of the latent space: a hash of the autoencoder's weights, which the denoiser belongs to."""
+
+logger = logging.getLogger("ddmi")
 
 
 class DDMI(nn.Module):
@@ -196,6 +203,7 @@ class DDMI(nn.Module):
         if self.latent_space is not None and self.diffusion is not None:
             latent_space = self.latent_space
             meta = {"plane_shapes": json.dumps(latent_space.plane_shapes), "packing": latent_space.packing}
+            meta[AUTOENCODER] = weights_sha256(self.vae)
             save_tensors(directory / LATENT_SPACE, latent_space.tensors(), meta)
             if self.conditioner is not None:
                 save_tensors(directory / CONDITIONER, self.conditioner.state_dict())
@@ -218,6 +226,12 @@ class DDMI(nn.Module):
         model = cls(experiment, vae)
         if (directory / DENOISER).exists():
             tensors, meta = read_tensors(directory / LATENT_SPACE)
+            if meta.get(AUTOENCODER, known := weights_sha256(vae)) != known:
+                logger.warning(
+                    "%s is of another autoencoder than %s, which was trained on since: it is left aside; train stage 2 "
+                    "again", directory / DENOISER, directory / VAE,
+                )  # fmt: skip
+                return model.eval().requires_grad_(False).to(device)
             try:
                 shapes = [(c, h, w) for c, h, w in json.loads(meta["plane_shapes"])]
                 model.latent_space = LatentSpace.from_tensors(tensors, shapes, meta["packing"])  # type: ignore[arg-type]

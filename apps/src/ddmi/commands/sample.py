@@ -79,6 +79,11 @@ class Sample:
             done.add(batch, model.experiment.modality.render(functions, options).save(self.out, batch.start))
         state.wait_for_everyone()
         if state.is_main_process:
+            if others := done.others():
+                logger.warning(
+                    "%s holds %d files that this command did not make, such as %s; name another --out to have these "
+                    "alone", self.out, len(others), others[0],
+                )  # fmt: skip
             if not self.resume:
                 done.forget()
             written = sum(map(len, missing))

@@ -37,7 +37,7 @@ class FinishedBatches:
     def missing(self, count: int, most: int) -> list[range]:
         """The numbers below `count` whose files are not all there and whole, in runs of at most `most`."""
         there: set[int] = set()
-        for mark in (self.directory / MARKS / self.key).glob("*-*.json"):
+        for mark in self._marks():
             with suppress(ValueError):
                 start, length = map(int, mark.stem.split("-"))
                 if self._sound(mark):
@@ -59,18 +59,36 @@ class FinishedBatches:
         sums = {os.path.relpath(file, self.directory): sha256_file(file) for file in files}
         atomic_write_text(self._mark(batch), json.dumps(sums) + "\n")
 
+    def others(self) -> list[str]:
+        """Files in the directory, by name, that belong to no batch of this key."""
+        known = {name for mark in self._marks() for name in self._sums(mark)}
+        found = (path for path in self.directory.rglob("*") if path.is_file())
+        names = (path.relative_to(self.directory).as_posix() for path in found)
+        return sorted(name for name in names if name not in known and not name.startswith(MARKS))
+
     def forget(self) -> None:
         """Removes the marks: nothing is left to go on with."""
         shutil.rmtree(self.directory / MARKS / self.key, ignore_errors=True)
         with suppress(OSError):
             (self.directory / MARKS).rmdir()
 
+    def _marks(self) -> list[Path]:
+        return sorted((self.directory / MARKS / self.key).glob("*-*.json"))
+
+    def _sums(self, mark: Path) -> dict[str, str]:
+        """The checksum of each file of a batch; none of a mark that cannot be read."""
+        try:
+            sums = json.loads(mark.read_text())
+        except (OSError, ValueError):
+            return {}
+        return sums if isinstance(sums, dict) else {}
+
     def _mark(self, batch: range) -> Path:
         return self.directory / MARKS / self.key / f"{batch.start:08d}-{len(batch)}.json"
 
     def _sound(self, mark: Path) -> bool:
+        sums = self._sums(mark)
         try:
-            sums: dict[str, str] = json.loads(mark.read_text())
-            return all(sha256_file(self.directory / name) == known for name, known in sums.items())
-        except (OSError, ValueError, AttributeError):
+            return bool(sums) and all(sha256_file(self.directory / name) == known for name, known in sums.items())
+        except OSError:
             return False

@@ -30,7 +30,7 @@ from ddmi_diffusion import (
     encode_prompts,
 )
 from ddmi_modalities.datasets.splits import evenly_spaced
-from ddmi_modalities.modality import DataSet
+from ddmi_modalities.modality import DataSet, Digested
 from ddmi_modalities.progress import progress
 from ddmi_modalities.text.encoder import TextEncoder, pretrained_text_encoder
 from ddmi_vae import D2CVAE, Posterior
@@ -135,16 +135,18 @@ def cached_items(experiment: Experiment, data: DataSet[Any]) -> Any:
 def cached_moments(
     experiment: Experiment, vae: D2CVAE, data: DataSet[Any], path: Path, processes: PartialState
 ) -> LatentCache:
-    """The cache of the moments of all items at `path`, made where it is missing or of another autoencoder.
+    """The cache of the moments of all items at `path`, made where it is missing, of other data or another autoencoder.
 
     To be called by all processes; the main one writes.
     """
     views = experiment.diffusion.cache_views
-    content = [weights_sha256(vae), to_json(experiment.modality), views, len(data)]
+    content = [weights_sha256(vae), to_json(experiment.modality), views, len(data), content_of(experiment, data)]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     missing = not LatentCache.valid(path, key)
     processes.wait_for_everyone()  # all have looked before one writes
     if missing:
+        if path.exists():
+            logger.warning("%s is of other data, or of another autoencoder: encoding anew", path)
         batches = (batch for view in range(views) for batch in encoded(experiment, vae, data, processes, view))
         if processes.is_main_process:
             LatentCache.build(path, key, views * len(data), batches)
@@ -153,6 +155,21 @@ def cached_moments(
                 pass
         processes.wait_for_everyone()
     return LatentCache(path, key)
+
+
+def content_of(experiment: Experiment, data: DataSet[Any]) -> str:
+    """A text that is another one as soon as any item's content is, be there as many of the same names.
+
+    A data set that cannot say so itself is read: all that the encoder is going to see.
+    """
+    whole = data.dataset if isinstance(data, Subset) else data
+    if isinstance(whole, Digested):
+        return whole.digest()
+    key = hashlib.sha256()
+    for start in range(0, len(data), AT_ONCE):
+        for plane in experiment.modality.inputs([data[i] for i in range(start, min(start + AT_ONCE, len(data)))]):
+            key.update(plane.contiguous().numpy().data)
+    return key.hexdigest()
 
 
 def _conditioner(experiment: Experiment, device: torch.device) -> TextEncoder | None:

@@ -76,6 +76,14 @@ class Described(Protocol):
 
 
 @runtime_checkable
+class Digested(Protocol):
+    """A data set that knows whether its content is that of before, without handing out every item."""
+
+    def digest(self) -> str:
+        """Another text as soon as any item is another one: of files a hash, of what is drawn the version of that."""
+
+
+@runtime_checkable
 class FunctionSource(Protocol):
     """A trained model, as evaluations and reports see it."""
 

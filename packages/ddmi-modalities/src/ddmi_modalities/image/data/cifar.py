@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor, from_numpy
 
+from ddmi_modalities.datasets.array_cache import default_cache
+from ddmi_modalities.datasets.checked_sources import content_digest
 from ddmi_modalities.datasets.splits import Split, check_split
 from ddmi_modalities.files.pixels import resize_square, to_picture, to_tensor
 
@@ -53,8 +55,8 @@ class CifarBatches:
     """
 
     def __init__(self, root: Path, split: Split) -> None:
-        folder = batches_folder(root) or root
-        self.batches = [(file, _records(folder / file)) for file in BATCHES[check_split(split)]]
+        self.folder = batches_folder(root) or root
+        self.batches = [(file, _records(self.folder / file)) for file in BATCHES[check_split(split)]]
 
     def __len__(self) -> int:
         return sum(len(records) for _, records in self.batches)
@@ -66,6 +68,11 @@ class CifarBatches:
                 return CifarPicture(f"{file.removesuffix('.bin')}/{place:05}", records[place])
             place -= len(records)
         raise IndexError(f"picture {index} of {len(self)}")
+
+    def digest(self) -> str:
+        """A hash of the content of the files."""
+        names = [file for file, _ in self.batches]
+        return content_digest(self.folder, names, what="batches", cache=default_cache())
 
     def describe(self) -> str:
         """Where the pictures come from."""

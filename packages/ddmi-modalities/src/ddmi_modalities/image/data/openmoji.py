@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ddmi_modalities.datasets.array_cache import default_cache
 from ddmi_modalities.datasets.splits import Split, check_split
-from ddmi_modalities.drawings.openmoji import caption_of, drawing_file, drawings
+from ddmi_modalities.drawings.openmoji import caption_of, drawing_file, drawings, versions
 from ddmi_modalities.drawings.raster_cache import DrawingRasters
 from ddmi_modalities.drawings.rasterise import rasterise, rasterise_window
 
@@ -58,6 +58,10 @@ class OpenMoji:
         self.sizes = tuple(sizes)
         folder = Path(cache) if cache is not None else default_cache()
         self._rasters = {size: DrawingRasters(folder, split, self.codes, size, "white") for size in self.sizes}
+
+    def digest(self) -> str:
+        """What draws the drawings."""
+        return f"openmoji {versions()}"
 
     def __len__(self) -> int:
         return len(self.codes)

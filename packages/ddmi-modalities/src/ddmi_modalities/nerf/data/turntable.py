@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ddmi_modalities.datasets.array_cache import default_cache
 from ddmi_modalities.datasets.splits import Split, check_split
 from ddmi_modalities.geometry.cameras import Cameras
-from ddmi_modalities.nerf.data.turntable_cache import cached_scenes
+from ddmi_modalities.nerf.data.turntable_cache import DRAWING, cached_scenes
 from ddmi_modalities.nerf.data.turntable_scenes import CLOUD, GIVEN, DrawnScene, Kind, TurntableSource, scene_of
 from ddmi_modalities.nerf.items import Views, Which, check_which
 
@@ -103,6 +104,10 @@ class Turntable:
             )
         self.size, self.seed = size, seed
         self.cache = Path(cache) if cache is not None else default_cache()
+
+    def digest(self) -> str:
+        """What draws the scenes."""
+        return f"turntable {DRAWING} embreex-{version('embreex')}"
 
     def __len__(self) -> int:
         return self.count

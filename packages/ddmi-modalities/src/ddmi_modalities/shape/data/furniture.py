@@ -27,6 +27,9 @@ HoldOut = Literal["none", "combinations"]
 COUNTS: dict[Split, int] = {"train": 20_000, "test": 2_000}
 """Items of a split unless the caller says otherwise; there is no end to them."""
 
+MAKING = 1
+"""Raise it when the same numbers give other pieces than before."""
+
 
 @dataclass(frozen=True)
 class FurnitureItem:
@@ -100,6 +103,10 @@ class Furniture:
             raise ValueError(f"Furniture: there is no hold_out {hold_out!r}; choose 'none' or 'combinations'")
         self.seed = seed
         self.hold_out: HoldOut = hold_out
+
+    def digest(self) -> str:
+        """What makes the pieces."""
+        return f"furniture {MAKING}"
 
     def __len__(self) -> int:
         return self.count

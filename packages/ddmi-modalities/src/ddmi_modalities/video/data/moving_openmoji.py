@@ -16,7 +16,7 @@ from torch import Tensor
 from ddmi_fields import cell_centres
 from ddmi_modalities.datasets.array_cache import default_cache
 from ddmi_modalities.datasets.splits import Split, check_split
-from ddmi_modalities.drawings.openmoji import caption_of, drawing_file, drawings
+from ddmi_modalities.drawings.openmoji import caption_of, drawing_file, drawings, versions
 from ddmi_modalities.drawings.raster_cache import DrawingRasters, Raster
 from ddmi_modalities.drawings.rasterise import rasterise_alpha
 from ddmi_modalities.video.data.motion import Motion
@@ -26,6 +26,9 @@ LARGEST_OF_TWO = 0.6
 """Span of a drawing that shares the frame with another."""
 KEPT = (128, 256)
 """Sides of rasters that are kept on disk, 64 and 256 KB a drawing; the second where it is needed often."""
+
+MOVEMENT = 1
+"""Raise it when the same numbers give other clips than before."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,10 @@ class MovingOpenMoji:
         folder = Path(cache) if cache is not None else default_cache()
         kept = [side for side in KEPT if side <= max(KEPT[0], _raster_side(max(sizes)))]
         self.rasters = [DrawingRasters(folder, self.split, self.codes, side, "alpha") for side in kept]
+
+    def digest(self) -> str:
+        """What draws and moves the drawings."""
+        return f"moving openmoji {MOVEMENT} {versions()}"
 
     def __len__(self) -> int:
         return self.items
