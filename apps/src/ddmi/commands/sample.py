@@ -61,6 +61,7 @@ class Sample:
         if self.count < 1 or self.batch < 1:
             raise ValueError(f"--count and --batch must be at least 1, got {self.count} and {self.batch}")
         model, options = open_run(self.run_dir, rest, "sample", self.device)
+        model.experiment.modality.check_memory(options, min(self.batch, self.count))
         state = PartialState()
         own = {name: value for name, value in asdict(self).items() if name not in _WITHOUT_EFFECT}
         made_by = fingerprint(to_json(model.experiment), weights_sha256(model), own, asdict(options))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import math
 import platform
 import time
 from dataclasses import asdict, replace
@@ -82,12 +83,16 @@ def evaluate_run(
         measured = protocol.measure(modality, samples, settings, seed=seed, device=model.device)
         prefix = "" if name == OFFLINE else f"{name}/"
         metrics = {f"{prefix}{key}": value for key, value in measured.metrics.items()}
+        endless = {key: str(value) for key, value in metrics.items() if not math.isfinite(value)}
+        for key, text in endless.items():
+            logger.warning("%s is %s: it is in no table, and in %s as text", key, text, EVALUATIONS)
         files = {key: value for key, value in vars(settings).items() if isinstance(value, Path)}
         record = {
             "protocol": name,
             "comparable_with": protocol.citation,
             "deviations": protocol.deviations(settings),
-            "metrics": metrics,
+            "metrics": {key: value for key, value in metrics.items() if key not in endless},
+            "not_finite": endless,
             "conditions": measured.conditions,
             "recipe": model.experiment.recipe,
             "preset": model.experiment.preset,
@@ -106,12 +111,12 @@ def evaluate_run(
         }
         (directory / EVALUATIONS).mkdir(parents=True, exist_ok=True)
         path = directory / EVALUATIONS / f"{name}.json"
-        atomic_write_text(path, json.dumps(record, indent=2, sort_keys=True, default=str) + "\n")
+        atomic_write_text(path, json.dumps(record, indent=2, sort_keys=True, default=str, allow_nan=False) + "\n")
         current = [
             one for one in read_evaluations(directory) if one["sha256_checkpoint"] == record["sha256_checkpoint"]
         ]
         flat = {key: value for one in current for key, value in one["metrics"].items()}
-        atomic_write_text(directory / METRICS, json.dumps(flat, indent=2, sort_keys=True) + "\n")
+        atomic_write_text(directory / METRICS, json.dumps(flat, indent=2, sort_keys=True, allow_nan=False) + "\n")
     if not keep_samples:
         samples.remove()
     logger.info("comparable with %s", protocol.citation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load_weights(module: nn.Module, path: Path, *, hint: str) -> None:
-    """Loads a state dict exactly, or says which tensor does not fit."""
+    """Loads a state dict exactly, or says which tensor does not fit, or has numbers that are NaN or infinite."""
     if not path.exists():
         raise ValueError(f"{path} is not there; {hint}")
     tensors, _ = read_tensors(path)
@@ -32,5 +33,11 @@ def load_weights(module: nn.Module, path: Path, *, hint: str) -> None:
             raise ValueError(
                 f"{path}: weights of another configuration: {name!r} is {theirs} in the file, the config wants {ours}; "
                 "use the config.json that was saved with the weights"
+            )
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(
+                f"{path}: {name!r} has numbers that are NaN or infinite, and nothing can be made with them; restore "
+                "the file, or go on from a checkpoint before that"
             )
     module.load_state_dict(tensors)

@@ -19,6 +19,7 @@ from typing_extensions import TypeVar
 
 from ddmi_fields import ImplicitFunction, PlaneLayout
 from ddmi_modalities.datasets.splits import Split
+from ddmi_modalities.memory import check_fits
 from ddmi_vae import Randomness
 
 Item_co = TypeVar("Item_co", covariant=True)
@@ -165,6 +166,15 @@ class Modality(ABC, Generic[Item, Query, Options, Rendered]):
     @abstractmethod
     def render(self, function: ImplicitFunction, options: Options) -> Rendered:
         """What a person wants to see of these functions."""
+
+    def memory(self, options: Options, count: int) -> int:
+        """About how many bytes `render` of so many functions holds at once; 0 where that is never much."""
+        return 0
+
+    def check_memory(self, options: Options, count: int) -> None:
+        """ValueError where `render` of so many functions would not fit."""
+        what = f"rendering {count} functions with {options}"
+        check_fits(self.memory(options, count), what, "ask for a smaller size, or for fewer at once (--batch)")
 
     @abstractmethod
     def truth(self, items: Sequence[Item], options: Options) -> Rendered:

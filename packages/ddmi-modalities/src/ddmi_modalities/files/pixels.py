@@ -23,7 +23,15 @@ def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """[-1, 1] to [0, 255], rounded to the nearest and clamped; the inverse of `to_float`."""
+    """[-1, 1] to [0, 255], rounded to the nearest and clamped; the inverse of `to_float`.
+
+    Raises ValueError for NaN, which would become black without a word.
+    """
+    if values.isnan().any():
+        raise ValueError(
+            f"pixels: {int(values.isnan().sum())} of {values.numel()} values are NaN; a model gives such in too low a "
+            "precision, or with weights that are not finite"
+        )
     return ((values.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -131,8 +131,15 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
     ) -> Float[Tensor, " batch"]:
         return LIKELIHOODS[self.likelihood](prediction, target)
 
+    def memory(self, options: ImageRenderOptions, count: int) -> int:
+        """Floats and bytes of the pictures, or of their crops."""
+        (top, bottom), (left, right) = options.crop or [(0, side) for side in options.size]
+        return 3 * (4 + 1) * count * (bottom - top) * (right - left)
+
     @torch.no_grad()
     def render(self, function: ImplicitFunction, options: ImageRenderOptions) -> ImageRendering:
+        self.check_memory(options, len(function))
+
         def shown(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
             return progress(tiles, what=f"reading {options.size[0]} x {options.size[1]}", delay=3)
 

@@ -26,6 +26,9 @@ Distance = Callable[[Tensor, Tensor], float]
 
 FRECHET: Mapping[str, Distance] = MappingProxyType({"fd": frechet_distance})
 
+FEWEST = 2
+"""Items a side that distances between sets need."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSets(Generic[Item]):
@@ -81,7 +84,8 @@ def distances_to_held_out(
 ) -> dict[str, float]:
     """`fd/real` of training items, `fd/reconstructions` of held-out ones, `fd/samples` and `fd/prior` of the model.
 
-    All are to the same held-out items and of equal counts.  Without a second stage there are no samples and no prior.
+    All are to the same held-out items and of equal counts.  Without a second stage there are no samples and no prior;
+    where there are fewer items than a covariance needs, none of them, which is said.
 
     Args:
         count: items a side; at most those of the smaller split.
@@ -89,6 +93,11 @@ def distances_to_held_out(
         distances: by the first part of their keys.
     """
     count = min(count, len(held_out), len(training))
+    if count < FEWEST:
+        logger.warning(
+            "distances between sets of %s are left out: they need %d a side, and there are %d", what, FEWEST, count
+        )
+        return {"count/frechet": float(count)}
     real = [held_out[i] for i in evenly_spaced(len(held_out), count)]
     sides: dict[str, Callable[[], Features]] = {
         "real": lambda: sets.of_items([training[i] for i in evenly_spaced(len(training), count)]),

@@ -103,6 +103,9 @@ def view_quality(
         logger.info("unseen views of scene %d of %d", number + 1, len(items))
         (function,) = model.reconstruct(modality.inputs([item]))
         given, unseen = item.views("given", modality.size), item.views("held_out", modality.size)
+        if not len(unseen):
+            logger.warning("scene %r has no views that are held out, and is left out", item.name)
+            continue
         true = _images(unseen)
         made = _render(modality, function, unseen.cameras)
         row = {
@@ -123,7 +126,8 @@ def view_quality(
             enlarged = bicubic(made, (2 * modality.size, 2 * modality.size))
             row["psnr_bicubic/2x"] = psnr(enlarged, true).mean().item()
         rows.append(row)
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} | {"count/scenes": len(rows)}
+    names = rows[0] if rows else {}
+    return {name: float(np.mean([row[name] for row in rows])) for name in names} | {"count/scenes": len(rows)}
 
 
 def set_distances(

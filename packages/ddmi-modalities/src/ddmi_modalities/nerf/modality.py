@@ -158,9 +158,16 @@ class NerfModality(Modality[NerfItem, RayQuery, NerfRenderOptions, NerfRendering
     ) -> Float[Tensor, " batch"]:
         return LIKELIHOODS[self.likelihood](prediction[..., :3], target[..., :3])
 
+    def memory(self, options: NerfRenderOptions, count: int) -> int:
+        """Colour, depth and opacity of all pictures; the corners of one grid where meshes are asked for."""
+        seen = [options.cameras(self.half), *([options.orbit_cameras(self.half)] if options.orbit else [])]
+        pixels = sum(len(cameras) * cameras.rows * cameras.columns for cameras in seen)
+        return (3 + 4 + 4 + 3 * options.depth) * count * pixels + options.mesh * 8 * (options.mesh_resolution + 1) ** 3
+
     @torch.no_grad()
     def render(self, function: ImplicitFunction, options: NerfRenderOptions) -> NerfRendering:
         """Pictures from the options' cameras, with what else they ask for."""
+        self.check_memory(options, len(function))
         away = options.distance * self.half
 
         def see(one: ImplicitFunction, cameras: Cameras) -> Pictures:

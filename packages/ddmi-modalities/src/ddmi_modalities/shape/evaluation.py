@@ -22,6 +22,7 @@ from ddmi_modalities.metrics.point_sets import (
     normalise,
     one_nna,
 )
+from ddmi_modalities.metrics.set_distances import FEWEST
 from ddmi_modalities.metrics.surfaces import chamfer_l1, f_score, normal_consistency, volumetric_iou
 from ddmi_modalities.modality import DataSet, FunctionSource
 from ddmi_modalities.shape.items import ShapeItem
@@ -80,6 +81,11 @@ def evaluate_shapes(
     result = reconstruction_quality(modality, model, items)
     result["iou/nearest_train"] = nearest_training_iou(items, training)
     count = min(settings.count, len(held_out), len(training))
+    if count < FEWEST:
+        logger.warning(
+            "distances between sets of shapes are left out: they need %d a side, and there are %d", FEWEST, count
+        )
+        return result | {"count/pairs": len(items), "count/sets": count}
     result |= {"count/pairs": len(items), "count/sets": count, "points/sets": SET_POINTS}
     true = np.stack([surface_cloud(held_out[i], SET_POINTS) for i in range(count)])
     clouds = {"real": np.stack([surface_cloud(training[i], SET_POINTS) for i in range(count)])}

@@ -120,9 +120,14 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
     ) -> Float[Tensor, " batch"]:
         return bernoulli_nll(prediction, target)
 
+    def memory(self, options: ShapeRenderOptions, count: int) -> int:
+        """The corners of one grid: values, and what is known of them at two levels."""
+        return 8 * (options.mesh_resolution + 1) ** 3
+
     @torch.no_grad()
     def render(self, function: ImplicitFunction, options: ShapeRenderOptions) -> ShapeRendering:
         """Meshes of the surfaces where occupancy is one half."""
+        self.check_memory(options, len(function))
         from ddmi_modalities.geometry.extraction import extract_surface
 
         meshes = [

@@ -74,8 +74,6 @@ def evaluate_videos(
             logger.info("in-between frames at %d times the frame rate", rate)
             result |= between_frames(modality, model, items, rate)
     result |= {"count/pairs": len(items), "size/frechet": modality.size}
-    if min(settings.count, len(held_out), len(training)) < 2:  # a covariance needs two
-        return Measured(metrics=result)
     network: FeatureNetwork = (
         FrameAndMotionFeatures(device=device)
         if settings.weights is None

@@ -152,9 +152,15 @@ class VideoModality(Modality[ClipItem, GridQuery, VideoRenderOptions, VideoRende
     ) -> Float[Tensor, " batch"]:
         return LIKELIHOODS[self.likelihood](prediction, target)
 
+    def memory(self, options: VideoRenderOptions, count: int) -> int:
+        """Floats of one clip and bytes of all, twice."""
+        rows, columns = options.size
+        return 3 * options.count(self.frames) * rows * columns * (4 + 2 * count)
+
     @torch.no_grad()
     def render(self, function: ImplicitFunction, options: VideoRenderOptions) -> VideoRendering:
         """Frames that span the whole clip, in tiles; clip by clip, so that floats of one clip are held at a time."""
+        self.check_memory(options, len(function))
         size = (options.count(self.frames), *options.size)
 
         def shown(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
