@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -62,18 +63,19 @@ def test_point_look_ups_equal_the_slow_version(
 def test_embedding_is_the_reduction_of_projected_look_ups(name: str, reduction: str) -> None:
     layout = LAYOUTS[name]
     basis = make(layout, reduction)
-    point = torch.rand(1, 1, len(layout.axes)) * 2.2 - 1.1
-    embedded = basis.embed(point)
-    for scale, planes in enumerate(basis.fields):
+    points = torch.rand(2, 3, len(layout.axes)) * 2.2 - 1.1
+    embedded = basis.embed(points)
+    assert [e.shape for e in embedded] == [(2, 3, width) for width in basis.channels]
+    for (scale, planes), item, query in itertools.product(enumerate(basis.fields), range(2), range(3)):
+        point = points[item, query].tolist()
         one = [
-            slow_bilinear(plane[1], *(float(point[0, 0, axis]) for axis in axes), layout.align_corners)
+            slow_bilinear(plane[item], *(point[axis] for axis in axes), layout.align_corners)
             for plane, axes in zip(planes, layout.plane_axes, strict=True)
         ]
         if reduction == "product" and len(one) > 1:
             one = [one[i] + one[i] * (one + one)[i + 1] for i in range(len(one))]
         wanted = sum(one) if reduction == "sum" else torch.cat(one)
-        torch.testing.assert_close(embedded[scale][1, 0], wanted, atol=1e-5, rtol=1e-5)
-    assert [e.shape[-1] for e in embedded] == list(basis.channels)
+        torch.testing.assert_close(embedded[scale][item, query], wanted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "concat", "product"])
@@ -85,6 +87,26 @@ def test_separable_grid_equals_points(name: str, reduction: str) -> None:
     lines = [cell_centres(n) for n in reversed(size)]
     for grid, points in zip(basis.grid_sampler()(lines), basis.embed(grid_coordinates(size)), strict=True):
         torch.testing.assert_close(grid, points, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+@pytest.mark.parametrize("queries", [0, 3])
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("reduction", ["sum", "concat", "product"])
+@pytest.mark.parametrize("name", ["image", "video"])
+def test_no_points_and_no_functions(name: str, reduction: str, twice: bool, queries: int, batch: int) -> None:
+    layout = LAYOUTS[name]
+    basis = make(layout, reduction, batch).map(lambda plane: plane.requires_grad_())
+    points = torch.zeros(batch, queries, len(layout.axes), requires_grad=True)
+    embedded = basis.embed(points, twice_differentiable=twice)
+    assert [e.shape for e in embedded] == [(batch, queries, width) for width in basis.channels]
+    sum(e.sum() for e in embedded).backward()  # type: ignore[union-attr]
+    assert points.grad is not None
+    assert all(plane.grad is not None and plane.grad.shape == plane.shape for scale in basis.fields for plane in scale)
+    with torch.no_grad():
+        again = basis.embed(points, twice_differentiable=twice)
+    for a, b in zip(again, embedded, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 def test_points_outside_read_the_border() -> None:
@@ -107,11 +129,28 @@ def test_cell_centre_reads_the_cell_and_one_cell_is_constant() -> None:
 def test_half_precision_is_finite_and_close(dtype: torch.dtype, memory_format: torch.memory_format) -> None:
     plane = torch.randn(1, 8, 6, 6)
     points = torch.rand(1, 50, 2) * 2 - 1
-    half = sample_plane(plane.to(dtype).to(memory_format=memory_format), points)
-    assert half.dtype == dtype
-    torch.testing.assert_close(half.float(), sample_plane(plane, points), atol=0.05, rtol=0.05)
+    for sample in (sample_plane, sample_plane_twice_differentiable):
+        half = sample(plane.to(dtype).to(memory_format=memory_format), points)
+        assert half.dtype == dtype
+        torch.testing.assert_close(half.float(), sample_plane(plane, points), atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("of_points", [torch.bfloat16, torch.float32, torch.float64])
+def test_values_have_the_dtype_of_the_planes_whatever_that_of_the_points(
+    dtype: torch.dtype, of_points: torch.dtype
+) -> None:
+    points = torch.rand(1, 50, 2).to(of_points)
+    planes = make(PlaneLayout.image())
+    exact, basis = planes.embed(points.float()), planes.map(lambda plane: plane.to(dtype))
+    tolerance = 0.02 if dtype == torch.bfloat16 else 1e-5
+    for twice in (False, True):
+        for wanted, embedded in zip(exact, basis.embed(points, twice_differentiable=twice), strict=True):
+            assert embedded.dtype == dtype
+            torch.testing.assert_close(embedded.float(), wanted, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.usefixtures("_untyped")
 def test_bad_planes_are_named() -> None:
     layout = PlaneLayout.triplane()
     good = [torch.zeros(1, 2, 4, 4)] * 3
@@ -123,7 +162,9 @@ def test_bad_planes_are_named() -> None:
         BasisField(layout, [[torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 4, 4), good[0]]])
     with pytest.raises(ValueError, match="no scales"):
         BasisField(layout, [])
-    with pytest.raises(Exception, match="'sum', 'concat' or 'product'|'sum', 'concat', 'product'"):
+    with pytest.raises(ValueError, match="reduction must be 'sum', 'concat' or 'product', got 'mean'"):
         BasisField(layout, [good], "mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one cell"):
         BasisField(layout, [[torch.zeros(1, 2, 0, 4)] * 3])
+    with pytest.raises(ValueError, match=r"embed: coordinates must be \(1 or 1, query, 3\) .* got \(5, 3\)"):
+        BasisField(layout, [good]).embed(torch.zeros(5, 3))

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -38,6 +40,14 @@ def test_missing_size_is_named() -> None:
         PlaneLayout.video().plane_sizes({"x": 1, "y": 1})
 
 
-def test_coordinates_of_another_dimension_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(batch, query, 2\) in the order 'xy'"):
-        PlaneLayout.image().project(torch.zeros(1, 4, 3))
+@pytest.mark.usefixtures("_untyped")
+@pytest.mark.parametrize("shape", [(1, 4, 3), (4, 2)])
+def test_coordinates_of_another_dimension_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\(batch, query, 2\) in the order 'xy', got"):
+        PlaneLayout.image().project(torch.zeros(shape))
+
+
+def test_layout_is_hashable_and_frozen() -> None:
+    assert {PlaneLayout.image(): 1}[PlaneLayout("xy", ("xy",))] == 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PlaneLayout.image().axes = "yx"  # type: ignore[misc]

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ddmi_fields import CoarseToFineReadOut, ConcatReadOut
-from ddmi_fields.blocks import ModulatedLinear, sinusoidal_embedding
+from ddmi_fields.blocks import ModulatedLinear, ResidualBlock, StyledBlock, sinusoidal_embedding
 
 
 @pytest.mark.parametrize("scales", [1, 2, 4])
@@ -35,8 +37,12 @@ def test_coarse_to_fine_is_the_written_recursion() -> None:
 def test_fine_scale_reaches_the_value_only_through_later_blocks() -> None:
     torch.manual_seed(0)
     read_out = CoarseToFineReadOut([4, 4], 1, width=8)
+    first: list[Tensor] = []
+    read_out.blocks[0].register_forward_hook(lambda block, inputs, h: first.append(h))
     p = [torch.randn(1, 1, 4, requires_grad=True) for _ in range(2)]
-    read_out(p, torch.zeros(1, 1, 2)).sum().backward()
+    value = read_out(p, torch.zeros(1, 1, 2))
+    assert torch.autograd.grad(first[0].sum(), p, retain_graph=True, allow_unused=True)[1] is None
+    value.sum().backward()
     assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in p)
 
 
@@ -50,17 +56,72 @@ def test_modulated_weights_have_unit_norm_and_follow_the_style() -> None:
     torch.testing.assert_close(layer(h, style), slow, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("inputs", [6, 8])
+def test_blocks_are_the_written_formulas(inputs: int) -> None:
+    h, style = torch.randn(2, 5, inputs), torch.randn(2, 3)
+    styled = StyledBlock(inputs, 8, style=3, layers=2)
+    x = h
+    for layer in styled.layers:
+        x = 2**0.5 * F.leaky_relu(layer(x, style), 0.2)
+    skip = h if styled.shortcut is None else h @ (styled.shortcut / inputs**0.5).T
+    torch.testing.assert_close(styled(h, style), (x + skip) / 2**0.5, atol=1e-5, rtol=1e-5)
+    plain = ResidualBlock(inputs, 8)
+    assert torch.equal(plain(h), (h if plain.shortcut is None else plain.shortcut(h)) + plain.outer.bias)
+    torch.nn.init.normal_(plain.outer.weight)
+    wanted = plain.outer(plain.inner(h.relu()).relu()) + (h if plain.shortcut is None else plain.shortcut(h))
+    torch.testing.assert_close(plain(h), wanted)
+    assert (styled.shortcut is None) == (plain.shortcut is None) == (inputs == 8)
+
+
 def test_sinusoidal_embedding_is_sines_then_cosines_down_to_one_in_ten_thousand() -> None:
     embedded = sinusoidal_embedding(torch.tensor([0.5]), 8)[0]
     frequencies = torch.tensor([1.0, 10000 ** (-1 / 3), 10000 ** (-2 / 3), 1e-4])
     torch.testing.assert_close(embedded, torch.cat(((0.5 * frequencies).sin(), (0.5 * frequencies).cos())))
 
 
-def test_concat_read_out_sees_all_scales_at_the_input() -> None:
-    read_out = ConcatReadOut([3, 4], 2, width=8, coordinates=2)
-    values = read_out([torch.randn(1, 5, 3), torch.randn(1, 5, 4)], torch.randn(1, 5, 2))
-    assert values.shape == (1, 5, 2)
-    assert read_out.blocks[0].inner.in_features == 9
+@pytest.mark.parametrize("width", [5, 7])
+def test_an_odd_width_has_one_sine_more(width: int) -> None:
+    values = torch.tensor([0.5, 2.0])
+    embedded, even = sinusoidal_embedding(values, width), sinusoidal_embedding(values, width + 1)
+    torch.testing.assert_close(embedded, even[:, :width], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("make", [CoarseToFineReadOut, ConcatReadOut])
+@pytest.mark.parametrize("width", [4, 6, 20, 23, 28])
+def test_any_width_is_conditioned_on_scale(make: type[CoarseToFineReadOut] | type[ConcatReadOut], width: int) -> None:
+    torch.manual_seed(0)
+    read_out = make([3], 2, width=width, native=8)
+    one, half = (read_out([torch.ones(1, 5, 3)], torch.zeros(1, 5, 2), scale) for scale in (1.0, 0.5))
+    assert one.shape == (1, 5, 2)
+    assert not torch.allclose(one, half)
+    with pytest.raises(ValueError, match=f"{make.__name__}: width .* or 4 with native.* got 3"):
+        make([3], 2, width=3, native=8)
+
+
+def test_concat_read_out_sees_all_scales_and_the_coordinate_at_the_input() -> None:
+    torch.manual_seed(0)
+    read_out = ConcatReadOut([3, 4], 2, width=8, blocks=2, coordinates=2)
+    for parameter in read_out.parameters():
+        torch.nn.init.normal_(parameter)
+    p, coords = [torch.randn(1, 5, 3), torch.randn(1, 5, 4)], torch.randn(1, 5, 2)
+    wanted = read_out.out(read_out.blocks[1](read_out.blocks[0](torch.cat((*p, coords), -1))))
+    torch.testing.assert_close(read_out(p, coords), wanted)
+
+
+@pytest.mark.parametrize("make", [CoarseToFineReadOut, ConcatReadOut])
+@pytest.mark.parametrize("native", [None, 8])
+@pytest.mark.parametrize(("batch", "queries"), [(0, 3), (2, 0), (0, 0)])
+def test_no_functions_and_no_points(
+    make: type[CoarseToFineReadOut] | type[ConcatReadOut], native: int | None, batch: int, queries: int
+) -> None:
+    read_out = make([3, 4], 2, width=16, native=native)
+    p = [torch.zeros(batch, queries, width, requires_grad=True) for width in (3, 4)]
+    scales = [None] if native is None else [None, 0.5, torch.ones(batch)]
+    for scale in scales:
+        values = read_out(p, torch.zeros(batch, queries, 2), scale)
+        assert values.shape == (batch, queries, 2)
+        values.sum().backward()
+    assert all(one.grad is not None for one in p)
 
 
 @pytest.mark.parametrize("make", [CoarseToFineReadOut, ConcatReadOut])
@@ -84,8 +145,9 @@ def test_embeddings_of_another_basis_are_refused(make: type[CoarseToFineReadOut]
         make([3, 4], 1, width=8)([torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)], torch.zeros(1, 2, 2))
 
 
+@pytest.mark.usefixtures("_untyped")
 def test_bad_arguments() -> None:
-    with pytest.raises(Exception, match="fusion"):
+    with pytest.raises(ValueError, match="fusion must be 'concat' or 'sum', got 'mean'"):
         CoarseToFineReadOut([3], 1, fusion="mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one positive width"):
         CoarseToFineReadOut([], 1)
@@ -93,3 +155,5 @@ def test_bad_arguments() -> None:
         ConcatReadOut([3], 1, native=0)
     with pytest.raises(ValueError, match="at least one block"):
         ConcatReadOut([3], 1, blocks=0)
+    with pytest.raises(ValueError, match="width counts hidden channels, at least 1.* got 0"):
+        ConcatReadOut([3], 1, width=0)

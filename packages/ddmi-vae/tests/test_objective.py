@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from draws import Draws
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ddmi_fields import CoarseToFineReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 from ddmi_vae import (
@@ -22,6 +23,7 @@ from ddmi_vae import (
     SpectralRegulariser,
     VAEObjective,
     bernoulli_nll,
+    convolution_matrices,
     gaussian_nll,
     laplace_nll,
     reconstruct,
@@ -52,6 +54,11 @@ def pictures(count: int) -> Batch:
     target = inside * colour + (1 - inside) * 0.5 * coords[..., :1]
     image = target.transpose(1, 2).reshape(count, 3, 16, 16)
     return Batch((image,), coords.expand(count, -1, -1), target)
+
+
+class Doubled(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return 2 * weight
 
 
 def read(function: ImplicitFunction, query: Tensor) -> Tensor:
@@ -93,6 +100,20 @@ def test_loss_is_nll_plus_weighted_kl_and_terms() -> None:
     wanted = nll + 0.1 * posterior.kl().mean() + 2.0 + 0.5 + 1e-3 * out["spectral"]
     torch.testing.assert_close(out["loss"], wanted, rtol=1e-4, atol=1e-4)
     assert seen == [5]
+    logged = {
+        "nll": nll,
+        "kl": posterior.kl().mean(),
+        "perceptual": torch.tensor(2.0),
+        "adversarial": torch.tensor(0.5),
+    }
+    assert set(out) == {"loss", "aux", "spectral", *logged}
+    for name, value in logged.items():
+        torch.testing.assert_close(out[name], value.detach(), rtol=1e-4, atol=1e-4)
+    convolutions = convolution_matrices(nn.ModuleList([vae.encoder, vae.decoder]))
+    largest = [torch.linalg.svdvals(one)[0] for one in convolutions]
+    torch.testing.assert_close(out["spectral"], torch.stack(largest).sum().detach(), rtol=2e-2, atol=0)
+    torch.testing.assert_close(out["aux"]["prediction"], vae.function(posterior.sample(Draws(3)))(batch.query).detach())
+    assert not any(value.requires_grad for name, value in out.items() if name not in ("loss", "aux"))
     assert not out["aux"]["prediction"].requires_grad
 
 
@@ -109,7 +130,7 @@ def test_finite_under_bfloat16() -> None:
         out = objective(pictures(3), step=0, rng=Draws(3))
     out["loss"].backward()
     assert out["loss"].dtype == torch.float32
-    assert all(p.grad is None or p.grad.isfinite().all() for p in objective.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in objective.parameters())
 
 
 def test_overfits_eight_pictures_to_28_db_and_keeps_them_continuous() -> None:
@@ -139,3 +160,22 @@ def test_power_iteration_reaches_the_largest_singular_values() -> None:
     u, _, v = torch.linalg.svd(module[0].weight.flatten(1).detach())
     torch.testing.assert_close(module[0].weight.grad.flatten(1), torch.outer(u[:, 0], v[0]), atol=0.05, rtol=0)  # type: ignore[union-attr,operator]
     assert not list(regulariser.parameters()), "the weights belong to the model"
+    with pytest.raises(ValueError, match="SpectralRegulariser: Linear has no convolutions"):
+        SpectralRegulariser(nn.Linear(3, 3))
+
+
+def test_power_iteration_follows_the_weights() -> None:
+    module = nn.Conv2d(3, 8, 3)
+    regulariser = SpectralRegulariser(module)
+    nn.init.normal_(module.weight)
+    for _ in range(10):
+        norm = regulariser()
+    torch.testing.assert_close(norm, torch.linalg.svdvals(module.weight.flatten(1))[0], rtol=1e-2, atol=0)
+
+
+def test_spectral_norms_of_parametrised_weights() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    before = SpectralRegulariser(module)().detach()
+    for layer in module:
+        parametrize.register_parametrization(layer, "weight", Doubled())
+    torch.testing.assert_close(SpectralRegulariser(module)().detach(), 2 * before, rtol=1e-2, atol=0)

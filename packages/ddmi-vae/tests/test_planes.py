@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ddmi_fields import CoarseToFineReadOut, PlaneLayout
 from ddmi_vae import D2CVAE, PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig, reconstruct
@@ -35,6 +37,13 @@ def test_basis_fields_are_the_finest_levels(scales: int) -> None:
     assert sizes == [2, 4, 8][-scales:]
 
 
+def test_basis_fields_are_float32_under_half_precision() -> None:
+    decoder = PlaneDecoder(PlaneLayout.image(), 4, PlaneDecoderConfig(channels=6, **SMALL))
+    with torch.autocast("cpu", torch.bfloat16):
+        fields = decoder((torch.randn(1, 4, 2, 2),)).fields
+    assert [plane.dtype for scale in fields for plane in scale] == [torch.float32] * 3
+
+
 def test_planes_alike_go_through_a_layer_together_and_keep_their_places() -> None:
     seen: list[tuple[int, ...]] = []
 
@@ -50,29 +59,93 @@ def test_planes_alike_go_through_a_layer_together_and_keep_their_places() -> Non
         assert torch.equal(after, sign * plane)
 
 
-def test_patch_reduces_in_one_step_and_odd_sizes_round_down() -> None:
+def test_patch_reduces_in_one_step() -> None:
     encoder = PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, patch=2, **SMALL))
     assert encoder(torch.randn(1, 3, 32, 24))[0].shape == (1, 8, 4, 3)
-    assert encoder(torch.randn(1, 3, 27, 19))[0].shape == (1, 8, 3, 2)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 3])
+def test_every_cell_is_seen(patch: int) -> None:
+    """By one latent cell at least: none is lost at the right and the bottom."""
+    options = dict(SMALL, multipliers=(1, 2))
+    encoder = PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, patch=patch, **options))
+    image = torch.randn(1, 3, 4 * patch, 6 * patch, requires_grad=True)
+    (slope,) = torch.autograd.grad(encoder(image)[0].square().sum(), image)
+    assert (slope.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("patch", "scaled_axes", "sides", "reduced", "such_as"),
+    [
+        (1, None, (8, 10), (4, 4), (8, 12)),
+        (1, None, (9, 8), (4, 4), (12, 8)),
+        (2, None, (27, 19), (8, 8), (32, 24)),
+        (2, None, (32, 4), (8, 8), (32, 8)),
+        (3, "x", (7, 12), (3, 12), (9, 12)),
+        (3, "x", (6, 18), (3, 12), (6, 24)),
+        (1, None, (0, 8), (4, 4), (4, 8)),
+    ],
+)
+def test_sides_that_cannot_be_divided_are_refused(
+    patch: int, scaled_axes: str | None, sides: tuple[int, int], reduced: tuple[int, int], such_as: tuple[int, int]
+) -> None:
+    config = PlaneEncoderConfig(in_channels=3, patch=patch, scaled_axes=scaled_axes, **SMALL)
+    encoder = PlaneEncoder(PlaneLayout.image(), 4, config)
+    says = f"plane 'xy' of {sides} cells (rows, columns) is reduced by {reduced}, which must divide it; "
+    with pytest.raises(ValueError, match=re.escape(says) + ".* multiples, such as " + re.escape(str(such_as))):
+        encoder(torch.zeros(1, 3, *sides))
+    assert encoder(torch.zeros(1, 3, *such_as))[0].shape[2:] == tuple(
+        n // f for n, f in zip(such_as, reduced, strict=True)
+    )
+
+
+def test_hooks_of_every_convolution_see_its_use() -> None:
+    layout = PlaneLayout.image()
+    encoder = PlaneEncoder(layout, 4, PlaneEncoderConfig(in_channels=3, **SMALL))
+    decoder = PlaneDecoder(layout, 4, PlaneDecoderConfig(channels=6, **SMALL))
+    seen: set[str] = set()
+    convolutions = {
+        name: module
+        for name, module in torch.nn.ModuleList([encoder, decoder]).named_modules()
+        if isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d)
+    }
+    for name, module in convolutions.items():
+        module.register_forward_hook(lambda *_, name=name: seen.add(name))
+    decoder((encoder(torch.randn(1, 3, 8, 8))[0].chunk(2, 1)[0],))
+    assert seen == set(convolutions)
+
+
+def test_no_items() -> None:
+    options = dict(SMALL, mixing="tokens")
+    encoder = PlaneEncoder(PlaneLayout.triplane(), 4, PlaneEncoderConfig(in_channels=3, **options))
+    decoder = PlaneDecoder(PlaneLayout.triplane(), 4, PlaneDecoderConfig(channels=6, **options))
+    vae = D2CVAE(encoder, decoder, CoarseToFineReadOut([6] * 3, 3, width=16))
+    posterior = vae.encode(tuple(torch.zeros(0, 3, 8, 8) for _ in range(3)))
+    assert posterior.kl().shape == (0,)
+    values = vae.function(posterior.mean).grid((3, 4, 5))
+    assert values.shape == (0, 3, 3, 4, 5)
+    values.sum().backward()
 
 
 def test_items_of_a_batch_do_not_see_each_other() -> None:
     encoder = PlaneEncoder(PlaneLayout.triplane(), 4, PlaneEncoderConfig(in_channels=3, mixing="channels", **SMALL))
     planes = tuple(torch.randn(2, 3, 8, 8) for _ in range(3))
     both = encoder(planes)
-    alone = encoder(tuple(plane[1:] for plane in planes))
-    for a, b in zip(both, alone, strict=True):
-        torch.testing.assert_close(a[1:], b, atol=1e-5, rtol=1e-4)
+    for i in range(2):
+        alone = encoder(tuple(plane[i : i + 1] for plane in planes))
+        for a, b in zip(both, alone, strict=True):
+            torch.testing.assert_close(a[i : i + 1], b, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("mixing", "sees"), [("none", False), ("channels", True), ("tokens", True)])
 def test_mixing_lets_planes_see_each_other(mixing: Any, sees: bool) -> None:
     encoder = PlaneEncoder(PlaneLayout.triplane(), 4, PlaneEncoderConfig(in_channels=3, mixing=mixing, **SMALL))
     planes = [torch.randn(1, 3, 8, 8) for _ in range(3)]
-    before = encoder(tuple(planes))[0]
-    planes[2] = planes[2] + 1
-    changed = not torch.allclose(before, encoder(tuple(planes))[0])
-    assert changed == sees
+    before = encoder(tuple(planes))
+    for i in range(3):
+        after = encoder(tuple(plane + (i == j) for j, plane in enumerate(planes)))
+        changed = [not torch.allclose(a, b) for a, b in zip(before, after, strict=True)]
+        assert changed == [sees or i == j for j in range(3)]
 
 
 def test_attention_is_the_written_formula() -> None:
@@ -88,12 +161,11 @@ def test_attention_is_the_written_formula() -> None:
     torch.testing.assert_close(plane(image).flatten(2), attention(image.flatten(2)))
 
 
+@pytest.mark.usefixtures("_untyped")
 def test_wrong_inputs_name_the_plane_and_the_remedy() -> None:
     encoder = PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, **SMALL))
     with pytest.raises(ValueError, match=r"wanted 1 planes \('xy',\) of \(batch, 3, rows, columns\)"):
         encoder((torch.zeros(1, 1, 8, 8),))
-    with pytest.raises(ValueError, match=r"plane 'xy' is \(2, 8\) cells, too small[^(]*[(]at least 4"):
-        encoder((torch.zeros(1, 3, 2, 8),))
     with pytest.raises(ValueError, match="PlaneDecoder: wanted 1 planes"):
         PlaneDecoder(PlaneLayout.image(), 4, PlaneDecoderConfig(channels=6, **SMALL))((torch.zeros(1, 5, 2, 2),))
     with pytest.raises(ValueError, match="scales must be 1 to 3"):
@@ -102,6 +174,10 @@ def test_wrong_inputs_name_the_plane_and_the_remedy() -> None:
         PlaneEncoder(PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, scaled_axes="xt", **SMALL))
     with pytest.raises(ValueError, match="use 'tokens'"):
         PlaneMixing("channels", 2, 4, groups=2)([torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 3)])
+    with pytest.raises(ValueError, match="mixing must be 'none', 'channels' or 'tokens', got 'sum'"):
+        PlaneMixing("sum", 2, 4, groups=2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="4 channels cannot be split into 3 heads"):
+        TokenAttention(4, heads=3, groups=2)
 
 
 def test_state_dict_round_trip_gives_the_same_function() -> None:
@@ -131,8 +207,29 @@ def test_sampling_shortcuts_undo_each_other(scaled: tuple[bool, bool]) -> None:
     torch.testing.assert_close(up(small, scaled), x)
 
 
-def test_shortcuts_at_odd_sides_and_bad_widths() -> None:
-    assert Downsample(8, shortcut=True)(torch.randn(1, 8, 7, 5), (True, True)).shape == (1, 8, 3, 2)
+@pytest.mark.parametrize("scaled", [(True, True), (True, False), (False, True), (False, False)])
+def test_sampling_is_the_written_convolutions(scaled: tuple[bool, bool]) -> None:
+    x, down, up = torch.randn(2, 8, 6, 4), Downsample(8), Upsample(8)
+    top, left = (0 if one else 1 for one in scaled)
+    padded = torch.zeros(2, 8, top + 7, left + 5)  # one row and column of zeros after, and where not scaled before
+    padded[:, :, top : top + 6, left : left + 4] = x
+    steps = tuple(1 + one for one in scaled)
+    wanted = F.conv2d(padded, down.conv.weight, down.conv.bias)[:, :, :: steps[0], :: steps[1]]
+    torch.testing.assert_close(down(x, scaled), wanted)
+    repeated = x.repeat_interleave(steps[0], 2).repeat_interleave(steps[1], 3)
+    torch.testing.assert_close(up(x, scaled), F.conv2d(repeated, up.conv.weight, up.conv.bias, padding=1))
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_odd_sides_are_halved_by_nothing(shortcut: bool) -> None:
+    down = Downsample(8, shortcut=shortcut)
+    assert down(torch.randn(1, 8, 6, 5), (True, False)).shape == (1, 8, 3, 5)
+    for scaled in ((False, True), (True, True)):
+        with pytest.raises(ValueError, match=r"Downsample: sides \(6, 5\) cannot be divided by \([12], 2\)"):
+            down(torch.randn(1, 8, 6, 5), scaled)
+
+
+def test_shortcuts_at_bad_widths() -> None:
     with pytest.raises(ValueError, match="use multiples of 4"):
         PlaneEncoder(
             PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, width=6, multipliers=(1, 2), shortcuts=True)

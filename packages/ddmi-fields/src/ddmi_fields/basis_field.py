@@ -20,9 +20,10 @@ class BasisField:
     """`Xi = {Xi^1 .. Xi^n}`: `fields[scale][plane]`, coarse to fine, each (batch, channel, rows, columns).
 
     A positional embedding is `p^i = phi(c; Xi^i)`; with several planes the point is projected onto each, and the
-    results are summed or concatenated over planes (`reduction`).  "product" concatenates each plane's vector times one
-    plus the next plane's: products say in one term where two projections agree, as K-Planes (Fridovich-Keil et al.
-    2023) have it, and the ones keep each plane heard by itself.
+    results p_1 .. p_m are summed or concatenated over planes (`reduction`).  "product" concatenates
+    `p_k * (1 + p_(k+1))`, the next of the last being the first (a single plane: `p_1`): the terms `p_k * p_(k+1)` say
+    where two projections agree, and the ones keep each plane heard by itself.  It is a variant of the single product
+    over all planes `p_1 * .. * p_m` of K-Planes (Fridovich-Keil et al. 2023), of as many channels as "concat".
     """
 
     def __init__(self, layout: PlaneLayout, fields: Sequence[Sequence[Tensor]], reduction: Reduction = "sum") -> None:
@@ -99,11 +100,6 @@ class BasisField:
             )
         sample = sample_plane_twice_differentiable if twice_differentiable else sample_plane
         points = self.layout.project(coords)
-        if coords.shape[1] == 0:
-            return [
-                plane.new_zeros(self.batch, 0, width)
-                for (plane, *_), width in zip(self.fields, self.channels, strict=True)
-            ]
         return [
             self._reduce(
                 [sample(plane, at, self.layout.align_corners) for plane, at in zip(planes, points, strict=True)]

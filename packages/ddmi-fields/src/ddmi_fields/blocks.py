@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 
 def sinusoidal_embedding(values: Float[Tensor, " batch"], width: int) -> Float[Tensor, "batch width"]:
-    """Sines, then cosines, of `values` at width / 2 frequencies from 1 down to 1/10000."""
-    half = width // 2
+    """Sines, then cosines, of `values` at width / 2 frequencies from 1 down to 1/10000; the last cosine is left out of
+    an odd width."""
+    half = (width + 1) // 2
     frequencies = torch.exp(-math.log(10000.0) / max(half - 1, 1) * torch.arange(half, device=values.device))
     angles = values[:, None] * frequencies
-    return torch.cat((angles.sin(), angles.cos()), dim=-1)
+    return torch.cat((angles.sin(), angles.cos()), dim=-1)[:, :width]
 
 
 class ResidualBlock(nn.Module):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -25,8 +27,8 @@ TILE = 4096
 class ImplicitFunction:
     """`w(c) = read_out(embed(c; Xi), c)` for a batch of basis fields.
 
-    Call it at points, or read a regular grid with `.grid(size)`.  `len(f)` is the batch, `f[i]` one function of it
-    (again a batch), `f.to(dtype)` the same functions in another precision or on another device.
+    Call it at points, or read a regular grid with `.grid(size)`.  `len(f)` is the batch, `f[i]` one function of it or
+    several (again a batch), `f.to(dtype)` the same functions in another precision or on another device.
     """
 
     def __init__(self, basis: BasisField, read_out: ReadOut, *, tile: int = TILE) -> None:
@@ -39,13 +41,35 @@ class ImplicitFunction:
     def __len__(self) -> int:
         return self.basis.batch
 
-    def __getitem__(self, index: int | slice) -> ImplicitFunction:
-        if isinstance(index, int):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"function {index} of a batch of {len(self)}")
-            index %= len(self)
-            index = slice(index, index + 1)
-        return ImplicitFunction(self.basis.map(lambda plane: plane[index]), self.read_out, tile=self.tile)
+    def __getitem__(self, index: SupportsIndex | slice | Sequence[SupportsIndex] | Tensor) -> ImplicitFunction:
+        """The function of a whole number (a batch of one), or those of a slice, of several numbers or of a mask.
+
+        Numbers and masks come as Python, NumPy or torch have them.  IndexError outside the batch.
+        """
+        chosen = index if isinstance(index, slice) else self._chosen(index)
+        return ImplicitFunction(self.basis.map(lambda plane: plane[chosen]), self.read_out, tile=self.tile)
+
+    def _chosen(self, index: SupportsIndex | Sequence[SupportsIndex] | Tensor) -> slice | Tensor:
+        count = len(self)
+        given = index.tolist() if hasattr(index, "tolist") else index  # of NumPy and torch
+        several = isinstance(given, Sequence)
+        items: list[Any] = list(given) if isinstance(given, Sequence) else [given]
+        masks = [isinstance(one, bool) for one in items]
+        if several and all(masks) and len(masks) == count:
+            items = [i for i, kept in enumerate(items) if kept]
+        elif any(masks) or not all(isinstance(one, SupportsIndex) for one in items):
+            raise IndexError(
+                f"functions of a batch of {count}: wanted a whole number, several of them or a mask of {count}, got "
+                f"{index!r}"
+            )
+        numbers = [operator.index(one) for one in items]
+        for i in numbers:
+            if not -count <= i < count:
+                raise IndexError(f"function {i} of a batch of {count}")
+        if several:
+            return torch.tensor([i % count for i in numbers], dtype=torch.long, device=self.basis.device)
+        first = numbers[0] % count
+        return slice(first, first + 1)  # a view
 
     def __iter__(self) -> Iterator[ImplicitFunction]:
         return (self[i] for i in range(len(self)))
@@ -55,21 +79,26 @@ class ImplicitFunction:
         """Rows of the grid at which the condition is 1, None when the read-out is not conditioned on scale."""
         return self.read_out.native
 
-    def to(self, *args: torch.dtype | torch.device | str) -> ImplicitFunction:
-        """A copy in another precision or on another device; the read-out's weights are copied, not changed.
+    def to(self, *args: Any, **kwargs: Any) -> ImplicitFunction:
+        """A copy in another precision or on another device, with the arguments of `torch.nn.Module.to`.
 
-        In bfloat16 only the read-out computes in bfloat16; planes are interpolated in float32, because their look-up
-        costs little and rounding them twice would show.
+        The read-out's weights are copied, not changed, and no gradient goes back to the planes.  In bfloat16 only the
+        read-out computes in bfloat16; planes are interpolated in float32, because their look-up costs little and
+        rounding them twice would show.
         """
-        half = any(arg in (torch.bfloat16, torch.float16) for arg in args)
-        targets = [arg for arg in args if not (half and isinstance(arg, torch.dtype))]
-        basis = self.basis
-        for target in [*targets, *([torch.float32] if half else [])]:
-            basis = basis.map(lambda plane, to=target: plane.detach().to(to))  # type: ignore[misc]
-        read_out = copy.deepcopy(self.read_out)
-        for arg in args:
-            read_out = read_out.to(arg)
+        read_out = copy.deepcopy(self.read_out).to(*args, **kwargs)
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        dtype = torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
+        basis = self.basis.map(lambda plane: plane.detach().to(device, dtype, non_blocking))
         return ImplicitFunction(basis, read_out, tile=self.tile)
+
+    def _is_differentiated(self, *inputs: object) -> bool:
+        """Whether autograd follows a reading: then in one piece, since it keeps all activations anyway.
+
+        It decides on time and memory only; values and gradients of tiles are the same.
+        """
+        read = [*inputs, *self.read_out.parameters(), *itertools.chain(*self.basis.fields)]
+        return torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in read)
 
     def __call__(
         self,
@@ -81,8 +110,9 @@ class ImplicitFunction:
         """Values at points in field coordinates ([-1, 1] per axis, in the layout's order).
 
         A coordinate batch of 1 is read at by every function.  `condition` is what the read-out takes: a scale per
-        function (batch,) or a vector per query (batch, query, d); None means the read-out's default.  Values outside
-        the cube use the border of the planes.  Without autograd the points are read in tiles.
+        function (batch,) or, here and in `grid`, a vector per query (batch, query, d); None means the read-out's
+        default.  Values outside the cube use the border of the planes.  Where nothing that is read requires gradients,
+        the points are read in tiles.
         """
         if coords.ndim != 3:
             raise ValueError(f"ImplicitFunction: coordinates must be (batch, query, axis), got {tuple(coords.shape)}")
@@ -95,7 +125,7 @@ class ImplicitFunction:
             return self.read_out(embeddings, at.expand(len(self), -1, -1), given)
 
         count, step = coords.shape[1], max(1, self.tile // max(1, len(self)))
-        if torch.is_grad_enabled() or count <= step:
+        if count <= step or self._is_differentiated(coords, condition):
             return read(slice(0, count))
         parts = [read(slice(start, start + step)) for start in range(0, count, step)]
         return torch.cat(parts, dim=1)
@@ -112,8 +142,9 @@ class ImplicitFunction:
 
         `size` and the output's dimensions after (batch, channel) are in reverse axis order: (y, x) for an image,
         (z, y, x) for a volume.  `crop` counts cells of the full grid.  Planes are resampled one axis after the other
-        and read out in tiles, so that memory is that of the result.  A scale-conditioned read-out gets
-        native / rows of the full grid, unless `condition` is given.  `progress` wraps the tiles (such as `tqdm.tqdm`).
+        and, where nothing that is read requires gradients, read out in tiles, so that memory is that of the result.  A
+        scale-conditioned read-out gets native / rows of the full grid, unless `condition` is given.  `progress` wraps
+        the tiles (such as `tqdm.tqdm`).
         """
         axes = self.basis.layout.axes
         if len(size) != len(axes):
@@ -137,18 +168,22 @@ class ImplicitFunction:
             local = [line[part] for line, part in zip(lines, tile, strict=True)]
             mesh = torch.meshgrid(*local, indexing="ij")
             coords = torch.stack([axis.reshape(-1) for axis in reversed(mesh)], dim=-1)
-            values = self.read_out(sample(local[::-1]), coords.expand(len(self), -1, -1), condition)
+            given = condition
+            if isinstance(given, Tensor) and given.ndim == 3:
+                given = given.unflatten(1, shape)[(slice(None), *tile)].flatten(1, -2)
+            values = self.read_out(sample(local[::-1]), coords.expand(len(self), -1, -1), given)
             return values.transpose(1, 2).unflatten(2, [len(line) for line in local])
 
         tiles = list(_tiles(shape, max(1, self.tile // max(1, len(self)))))
-        if torch.is_grad_enabled() or len(tiles) <= 1 or 0 in shape:
-            return read(tuple(slice(0, count) for count in shape))
+        if 0 in shape or self._is_differentiated(condition):
+            tiles = [tuple(slice(0, count) for count in shape)]
         result: Tensor | None = None
         for tile in progress(tiles) if progress else tiles:
             values = read(tile)
             if result is None:
-                result = values.new_empty(len(self), values.shape[1], *shape)
-            result[(slice(None), slice(None), *tile)] = values
+                result = values if len(tiles) == 1 else values.new_empty(len(self), values.shape[1], *shape)
+            if len(tiles) > 1:
+                result[(slice(None), slice(None), *tile)] = values
         assert result is not None
         return result
 

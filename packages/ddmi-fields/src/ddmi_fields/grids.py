@@ -14,10 +14,13 @@ Crop = Sequence[tuple[int, int]]
 def cell_centres(
     count: int, start: int = 0, stop: int | None = None, *, device: torch.device | str | None = None
 ) -> Float[Tensor, " cell"]:
-    """Centres of the cells [start, stop) of `count` equal cells that tile [-1, 1]: `(2 i + 1) / count - 1`."""
+    """Centres of the cells [start, stop) of `count` equal cells that tile [-1, 1]: `(2 i + 1) / count - 1`.
+
+    Rounded once to float32; without `device` they are on torch's default device.
+    """
     stop = count if stop is None else stop
-    index = torch.arange(start, stop, device=device, dtype=torch.float64)
-    return ((2 * index + 1) / count - 1).float()
+    index = torch.arange(start, stop, device="cpu", dtype=torch.float64)  # not every device has float64
+    return ((2 * index + 1) / count - 1).float().to(torch.get_default_device() if device is None else device)
 
 
 def check_crop(size: Sequence[int], crop: Crop | None) -> tuple[tuple[int, int], ...]:

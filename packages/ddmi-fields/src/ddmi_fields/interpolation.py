@@ -14,6 +14,11 @@ def _to_index(coordinate: Tensor, count: int, align_corners: bool) -> Tensor:
     return index.clamp(0, count - 1)
 
 
+def _exact(plane: Tensor) -> Tensor:
+    """A plane as it is looked up: half precision in float32."""
+    return plane.float() if plane.dtype in (torch.float16, torch.bfloat16) else plane
+
+
 def sample_plane(
     plane: Float[Tensor, "batch channel rows columns"],
     points: Float[Tensor, "batch query 2"],
@@ -25,9 +30,10 @@ def sample_plane(
     of `grid_sample`.
     Half precision is looked up in float32: on CPU `grid_sample` of channels-last bfloat16 planes returns NaN.
     """
+    exact = _exact(plane)
     sampled = F.grid_sample(
-        plane.float() if plane.dtype in (torch.float16, torch.bfloat16) else plane,
-        points[:, :, None].to(torch.float64 if plane.dtype == torch.float64 else torch.float32),
+        exact,
+        points[:, :, None].to(exact.dtype),
         mode="bilinear",
         padding_mode="border",
         align_corners=align_corners,
@@ -46,7 +52,8 @@ def sample_plane_twice_differentiable(
     coordinates only the mixed one is not zero.
     """
     rows, columns = plane.shape[-2:]
-    flat = plane.flatten(2).transpose(1, 2)
+    flat = _exact(plane).flatten(2).transpose(1, 2)
+    points = points.to(flat.dtype)
     (x0, x1, wx), (y0, y1, wy) = (
         _neighbours(_to_index(points[..., k], count, align_corners), count) for k, count in enumerate((columns, rows))
     )
@@ -56,7 +63,7 @@ def sample_plane_twice_differentiable(
 
     top = gather(y0, x0) * (1 - wx) + gather(y0, x1) * wx
     bottom = gather(y1, x0) * (1 - wx) + gather(y1, x1) * wx
-    return top * (1 - wy) + bottom * wy
+    return (top * (1 - wy) + bottom * wy).to(plane.dtype)
 
 
 def _neighbours(index: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,10 +84,8 @@ def sample_plane_on_grid(
     """
     x0, x1, wx = _axis_weights(columns, plane.shape[2], align_corners)
     y0, y1, wy = _axis_weights(rows, plane.shape[1], align_corners)
-    if len(x0) == 0 or len(y0) == 0:
-        return plane.new_zeros(plane.shape[0], len(y0), len(x0), plane.shape[3])
-    first = int(x0.min())
-    strip = plane[:, :, first : int(x1.max()) + 1]
+    first, last = (int(x0.min()), int(x1.max())) if len(x0) else (0, 0)
+    strip = plane[:, :, first : last + 1]
     strip = torch.lerp(strip.index_select(1, y0), strip.index_select(1, y1), wy[:, None, None].to(plane.dtype))
     return torch.lerp(strip.index_select(2, x0 - first), strip.index_select(2, x1 - first), wx[:, None].to(plane.dtype))
 

@@ -81,11 +81,16 @@ def _last(width: int, out_channels: int, native: int | None) -> nn.Module:
     return ModulatedLinear(width, out_channels, style=width, demodulate=False)
 
 
-def _check_built(name: str, channels: Sequence[int], native: int | None) -> None:
+def _check_built(name: str, channels: Sequence[int], width: int, native: int | None) -> None:
     if not channels or min(channels) < 1:
         raise ValueError(f"{name}: channels must name at least one positive width, got {channels}")
     if native is not None and native < 1:
         raise ValueError(f"{name}: native counts rows of a grid, got {native}")
+    if width < (1 if native is None else 4):
+        raise ValueError(
+            f"{name}: width counts hidden channels, at least 1, or 4 with native, a quarter of which say the scale; "
+            f"got {width}"
+        )
 
 
 def _check_embeddings(name: str, embeddings: Sequence[Tensor], channels: Sequence[int]) -> None:
@@ -125,7 +130,7 @@ class CoarseToFineReadOut(ReadOut):
         layers: int = 3,
     ) -> None:
         super().__init__()
-        _check_built("CoarseToFineReadOut", channels, native)
+        _check_built("CoarseToFineReadOut", channels, width, native)
         if fusion not in ("concat", "sum"):
             raise ValueError(f"CoarseToFineReadOut: fusion must be 'concat' or 'sum', got {fusion!r}")
         self.channels = tuple(channels)
@@ -202,7 +207,7 @@ class ConcatReadOut(ReadOut):
         layers: int = 3,
     ) -> None:
         super().__init__()
-        _check_built("ConcatReadOut", channels, native)
+        _check_built("ConcatReadOut", channels, width, native)
         if blocks < 1:
             raise ValueError(f"ConcatReadOut: at least one block, got {blocks}")
         self.channels = tuple(channels)

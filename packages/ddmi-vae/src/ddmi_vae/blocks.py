@@ -117,26 +117,33 @@ class PlaneMixing(nn.Module):
         return planes
 
 
+class _StridedConv(nn.Conv2d):
+    """A convolution whose stride comes with the call, so that hooks see it as they see any other."""
+
+    def forward(self, input: Plane, stride: tuple[int, int] = (1, 1)) -> Plane:
+        return F.conv2d(input, self.weight, self.bias, stride=stride)
+
+
 class Downsample(nn.Module):
     """3x3 convolution of stride 2 along the scaled axes, padded by one cell at the right and bottom only there.
 
-    `shortcut` adds the cells themselves: those that become one go to different channels, each the mean of as many input
-    channels (residual autoencoding: Chen et al., Deep Compression Autoencoder, 2025).
+    Sides are even where they are scaled.  `shortcut` adds the cells themselves: those that become one go to different
+    channels, each the mean of as many input channels (residual autoencoding: Chen et al., Deep Compression Autoencoder,
+    2025).
     """
 
     def __init__(self, channels: int, *, shortcut: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3)
+        self.conv = _StridedConv(channels, channels, 3)
         self.shortcut = shortcut
 
     def forward(self, x: Plane, scaled: tuple[bool, bool]) -> Plane:
-        rows, columns = scaled
-        padded = F.pad(x, (0 if columns else 1, 1, 0 if rows else 1, 1))
-        h = F.conv2d(padded, self.conv.weight, self.conv.bias, stride=(1 + rows, 1 + columns))
+        r, c = (1 + one for one in scaled)
+        if x.shape[2] % r or x.shape[3] % c:
+            raise ValueError(f"Downsample: sides {tuple(x.shape[2:])} cannot be divided by {(r, c)}; pad or resize")
+        h = self.conv(F.pad(x, (0 if c == 2 else 1, 1, 0 if r == 2 else 1, 1)), (r, c))
         if not self.shortcut:
             return h
-        r, c = 1 + rows, 1 + columns
-        x = x[..., : h.shape[2] * r, : h.shape[3] * c]
         return h + reduce(x, "b (g k) (h r) (w c) -> b (g r c) h w", "mean", r=r, c=c, k=r * c)
 
 

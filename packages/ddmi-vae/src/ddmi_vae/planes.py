@@ -180,18 +180,21 @@ class PlaneEncoder(nn.Module):
         self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1)
 
     def forward(self, planes: Planes | Tensor) -> Planes:
-        """Planes (batch, in_channels, rows, columns) to (batch, 2 C, rows / f, columns / f), rounded down.
+        """Planes (batch, in_channels, rows, columns) to (batch, 2 C, rows / f, columns / f).
 
-        f is `patch`, times 2 for every level but the first along the scaled axes.
+        f is `patch`, times 2 for every level but the first along the scaled axes.  ValueError for sides that f does not
+        divide: cells at the right and bottom would be lost, and what is left would be shifted.
         """
         features = [planes] if isinstance(planes, Tensor) else list(planes)
         _check_planes("PlaneEncoder", features, self.layout, self.in_channels)
-        factor = 2 ** len(self.downsamples) * self.patch
         for name, plane, scaled in zip(self.layout.planes, features, self.scaled, strict=True):
-            if any(n < (factor if s else self.patch) for n, s in zip(plane.shape[-2:], scaled, strict=True)):
+            sides = tuple(plane.shape[-2:])
+            factors = tuple(self.patch * (2 ** len(self.downsamples) if one else 1) for one in scaled)
+            if any(side % factor or not side for side, factor in zip(sides, factors, strict=True)):
                 raise ValueError(
-                    f"PlaneEncoder: plane {name!r} is {tuple(plane.shape[-2:])} cells, too small for "
-                    f"a reduction by {factor} (at least {factor} cells a scaled side)"
+                    f"PlaneEncoder: plane {name!r} of {sides} cells (rows, columns) is reduced by {factors}, which "
+                    f"must divide it; resize, crop or pad it to multiples, such as "
+                    f"{tuple(-(-max(side, 1) // factor) * factor for side, factor in zip(sides, factors, strict=True))}"
                 )
         features = on_each(self.stem, features)
         for i, level in enumerate(self.levels):

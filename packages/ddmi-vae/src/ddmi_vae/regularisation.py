@@ -25,7 +25,10 @@ class SpectralRegulariser(nn.Module):
         self._module = [module]  # held in a list: its weights belong to the model, not to the regulariser
         self.each = each
         generator = torch.Generator().manual_seed(0)
-        for i, weight in enumerate(convolution_matrices(module)):
+        weights = convolution_matrices(module)
+        if not weights:
+            raise ValueError(f"SpectralRegulariser: {type(module).__name__} has no convolutions to regularise")
+        for i, weight in enumerate(weights):
             left = F.normalize(torch.randn(weight.shape[0], generator=generator), dim=0)
             self.register_buffer(f"left_{i}", left.to(weight.device))
             self._iterate(i, weight, first)
@@ -41,10 +44,10 @@ class SpectralRegulariser(nn.Module):
         return F.normalize(weight.T @ left, dim=0)
 
     def forward(self) -> Float[Tensor, ""]:
-        device = next(self._module[0].parameters()).device.type
-        with torch.autocast(device_type=device, enabled=False):
+        weights = convolution_matrices(self._module[0])
+        with torch.autocast(device_type=weights[0].device.type, enabled=False):
             norms = []
-            for i, weight in enumerate(convolution_matrices(self._module[0])):
+            for i, weight in enumerate(weights):
                 right = self._iterate(i, weight, self.each)
                 norms.append(getattr(self, f"left_{i}").clone() @ (weight.float() @ right))
             return torch.stack(norms).sum()
