@@ -63,6 +63,9 @@ def test_data_that_cannot_say_what_it_holds_is_read(tmp_path: Path) -> None:
         def pixels(self, size: int) -> torch.Tensor:
             return torch.full((3, size, size), self.red, dtype=torch.uint8)
 
+        def window(self, size: int, top: int, left: int, side: int) -> torch.Tensor:
+            return self.pixels(side)
+
     one, same, other = ([Plain(red), Plain(7)] for red in (1, 1, 2))
     assert content_of(experiment, one) == content_of(experiment, same)  # type: ignore[arg-type]
     assert content_of(experiment, one) != content_of(experiment, other)  # type: ignore[arg-type]

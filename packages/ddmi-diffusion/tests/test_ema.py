@@ -32,10 +32,51 @@ def test_it_equals_the_formula_written_out() -> None:
     torch.testing.assert_close(ema.state_dict()["0.weight"].double(), slow, rtol=1e-5, atol=1e-6)
 
 
-def test_buffers_are_averaged_and_frozen_parameters_are_not() -> None:
-    names = ExponentialMovingAverage(module()).state_dict().keys()
-    assert "1.running_mean" in names
-    assert not {"2.weight", "1.num_batches_tracked"} & names
+def test_buffers_are_copied_and_frozen_parameters_are_not_kept() -> None:
+    net = module()
+    ema = ExponentialMovingAverage(net)
+    assert not {"2.weight", "1.num_batches_tracked"} & ema.state_dict().keys()
+    drift(net)
+    ema.update(1)
+    assert torch.equal(ema.state_dict()["1.running_mean"], net[1].running_mean)  # type: ignore[index]
+    assert not torch.equal(ema.state_dict()["1.weight"], net[0].weight)  # type: ignore[index]
+
+
+class Turning(nn.Module):
+    """Assigns a new tensor to its buffer, and a new parameter, as a module may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.register_buffer("direction", torch.tensor([1.0, 0.0]))
+
+    def turn(self) -> None:
+        self.direction = torch.tensor([0.0, 1.0])
+        self.weight = nn.Parameter(torch.ones(2))
+
+
+def test_tensors_that_a_module_has_assigned_anew_are_seen() -> None:
+    net = Turning()
+    ema = ExponentialMovingAverage(net, decay=0.0)
+    ema.update(1)
+    net.turn()
+    ema.update(2)
+    assert ema.state_dict()["direction"].tolist() == [0.0, 1.0]
+    assert ema.state_dict()["weight"].tolist() == [1.0, 1.0]
+    twin = Turning()
+    with ema.applied(twin):
+        assert twin.direction.tolist() == [0.0, 1.0]
+        twin.turn()
+    assert twin.direction.tolist() == [1.0, 0.0]
+
+
+def test_an_update_needs_the_step() -> None:
+    ema = ExponentialMovingAverage(module())
+    for steps in ((), (-1,)):
+        with pytest.raises(
+            ValueError, match=r"wants the number of steps done, got (None|-1); call update\(step \+ 1\)"
+        ):
+            ema.update(*steps)
 
 
 def test_low_precision_weights_are_averaged_in_float32() -> None:

@@ -66,6 +66,11 @@ def test_errors_say_what_to_do() -> None:
         LatentSpace.identity([(4, 2, 2), (3, 2, 2)], "row")
     with pytest.raises(ValueError, match="collapsed channel"):
         LatentSpace(((1, 2, 2),), (torch.zeros(1),), (torch.zeros(1),))
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="mean of plane 0 must be finite"):
+            LatentSpace(((1, 2, 2),), (torch.tensor([bad]),), (torch.ones(1),))
+        with pytest.raises(ValueError, match="std of plane 0 must be positive and finite"):
+            LatentSpace(((1, 2, 2),), (torch.zeros(1),), (torch.tensor([bad]),))
     with pytest.raises(ValueError, match="wanted planes of"):
         LatentSpace.identity([(4, 2, 2)]).pack((torch.zeros(1, 4, 2, 3),))
     with pytest.raises(ValueError, match="no moments"):

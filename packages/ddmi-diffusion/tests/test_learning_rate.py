@@ -1,24 +1,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
 
 from ddmi_diffusion import precision
 from ddmi_diffusion.learning_rate import Constant, WarmupCosine
 from ddmi_diffusion.trainer_config import TrainerConfig
-
-
-@pytest.fixture
-def _untyped() -> Iterator[None]:
-    """Without the type checks of the test suite, as users run: it is our own check that must refuse the value."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_warm_up_then_cosine_to_the_floor() -> None:

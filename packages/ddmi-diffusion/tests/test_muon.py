@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ddmi_diffusion import Muon, Trainer, TrainerConfig
+from ddmi_diffusion import DiTConfig, Muon, PlaneDiT, PlaneUNet, Trainer, TrainerConfig, UNetConfig
 from ddmi_diffusion.interruption import TrainingInterrupted
-from ddmi_diffusion.muon import _even_shares, is_matrix, orthogonalise
+from ddmi_diffusion.muon import _even_shares, inner_matrices, is_matrix, orthogonalise
 from ddmi_diffusion.objective import Objective
 from ddmi_diffusion.randomness import StepRandom
-from ddmi_diffusion.trained_objective import TrainedObjective
+from ddmi_diffusion.trained_objective import MuonTakes, TrainedObjective
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 8, 72), (2, 72, 8)])
@@ -95,37 +96,124 @@ class Map(Objective):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 8))
+        self.net = nn.Sequential(nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 16), nn.SiLU(), nn.Linear(16, 8))
 
     def forward(self, batch: Tensor, *, step: int, rng: StepRandom) -> dict[str, Tensor]:
         return {"loss": (self.net(batch) - batch.flip(1)).square().mean()}
 
 
-def trainer(run: Path, **changes: object) -> Trainer:
+def trainer(run: Path, muon_takes: MuonTakes | None = None, **changes: object) -> Trainer:
     settings: dict[str, object] = dict(steps=8, batch_size=4, learning_rate=1e-2, optimizer="muon", save_every=3)
     settings |= dict(precision="fp32", device="cpu", tensorboard=False, warmup=2, ema_every=1) | changes
     data = torch.randn(20, 8, generator=torch.Generator().manual_seed(2))
-    return Trainer(Map(), data, lambda items, rng: torch.stack(items), TrainerConfig(**settings), run)  # type: ignore[arg-type]
+    config = TrainerConfig(**settings)  # type: ignore[arg-type]
+    return Trainer(Map(), data, lambda items, rng: torch.stack(items), config, run, muon_takes=muon_takes)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_with_muon_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
-    whole, stopped = (trainer(tmp_path / name, precision=precision) for name in ("whole", "stopped"))
-    whole.fit()
+def stop_at(run: Trainer, last: int) -> None:
+    """Trains, and ends without saving in the step after step `last`."""
     apply = TrainedObjective.apply
 
     def stop(self: TrainedObjective, step: int, *, bf16: bool) -> float:
-        if step == 4:
+        if step == last:
             raise TrainingInterrupted("here")
         return apply(self, step, bf16=bf16)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainedObjective, "apply", stop)
         with pytest.raises(TrainingInterrupted):
-            stopped.fit()
+            run.fit()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_with_muon_resumes_bit_for_bit(tmp_path: Path, precision: str) -> None:
+    whole, stopped = (trainer(tmp_path / name, precision=precision) for name in ("whole", "stopped"))
+    whole.fit()
+    stop_at(stopped, 4)
     again = trainer(tmp_path / "stopped", precision=precision)
     again.fit(resume=True)
     for one, other in zip(whole.objective.parameters(), again.objective.parameters(), strict=True):
         assert torch.equal(one, other)
     with pytest.raises(ValueError, match="made by another optimizer than 'adamw'; resume with its own"):
         trainer(tmp_path / "stopped", optimizer="adamw", steps=20, precision=precision).fit(resume=True)
+
+
+def test_a_run_of_other_groups_goes_on_with_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Such as one from before first and last layers went to AdamW."""
+    caplog.set_level(logging.INFO, "ddmi")
+
+    def every_matrix(name: str, parameter: nn.Parameter) -> bool:
+        return is_matrix(parameter)
+
+    whole = trainer(tmp_path / "whole", every_matrix)
+    whole.fit()
+    stop_at(trainer(tmp_path / "stopped", every_matrix), 4)
+    again = trainer(tmp_path / "stopped")
+    again.fit(resume=True)
+    for one, other in zip(whole.objective.parameters(), again.objective.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert "as in the checkpoint, which differs from a new run in net.0.weight, net.4.weight" in caplog.text
+    new = trainer(tmp_path / "new")
+    new.fit()
+    assert not torch.equal(new.objective.net[0].weight, whole.objective.net[0].weight)  # type: ignore[index, union-attr]
+
+
+def test_a_run_of_adamw_does_not_go_on_with_muon(tmp_path: Path) -> None:
+    stop_at(trainer(tmp_path, optimizer="adamw"), 4)
+    with pytest.raises(
+        ValueError, match="made by another optimizer than 'muon'; resume with its own, or start another"
+    ):
+        trainer(tmp_path).fit(resume=True)
+
+
+def test_muon_serves_what_is_within_networks() -> None:
+    unet = UNetConfig(width=16, multipliers=(1, 2), blocks=1, attention_factors=(1,), head_channels=8, positions=True)
+    networks = [PlaneUNet([(8, 8, 8)], config=unet, condition=8)]
+    networks += [PlaneDiT([(8, 8, 8)], config=DiTConfig(width=16, depth=2, head_channels=8), condition=8)]  # type: ignore[list-item]
+    for network in networks:
+        matrices = {name for name, parameter in network.named_parameters() if is_matrix(parameter)}
+        left = matrices - inner_matrices(network)
+        assert {name.partition(".")[0] for name in left} <= {"stem", "out", "position", "positions"}
+        assert {"stem.weight", "out.weight"} <= left
+        assert inner_matrices(network) < matrices
+    block = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    parts = {
+        "text": nn.Sequential(nn.Embedding(50, 16), nn.TransformerEncoder(block, 1, enable_nested_tensor=False)),
+        "pictures": nn.Sequential(*(nn.Conv2d(16, 16, 3) for _ in range(3))),
+        "blocks": nn.ModuleList([nn.Sequential(nn.Linear(16, 16), nn.Embedding(50, 16), nn.Linear(16, 16))]),
+    }
+    layers = ("self_attn.in_proj_weight", "self_attn.out_proj.weight", "linear1.weight", "linear2.weight")
+    assert inner_matrices(nn.ModuleDict(parts)) == {
+        *(f"text.1.layers.0.{name}" for name in layers),
+        "pictures.1.weight",
+        "blocks.0.0.weight",
+        "blocks.0.2.weight",
+    }
+
+
+def test_the_groups_can_be_chosen(tmp_path: Path) -> None:
+    run = trainer(tmp_path, lambda name, parameter: name == "net.0.weight")
+    groups = {type(one).__name__: names for names, one in run._model._optimizers}
+    assert groups["Muon"] == ["net.0.weight"]
+    assert groups["AdamW"] == ["net.0.bias", "net.2.weight", "net.2.bias", "net.4.weight", "net.4.bias"]
+    with pytest.raises(ValueError, match=r"a parameter of shape \(16,\) is no matrix"):
+        trainer(tmp_path, lambda name, parameter: True)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+@pytest.mark.parametrize("shape", [(16, 16), (8, 48), (48, 8)])
+def test_it_is_torchs_muon(shape: tuple[int, int]) -> None:
+    """Which computes in bfloat16 always: so do we, within autocast."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(shape, generator=generator)
+    ours, theirs = (nn.Parameter(start.clone()) for _ in range(2))
+    settings = dict(lr=0.1, momentum=0.9, weight_decay=0.5)
+    pair = [Muon([ours], **settings), torch.optim.Muon([theirs], adjust_lr_fn="match_rms_adamw", **settings)]  # type: ignore[arg-type]
+    for _ in range(5):
+        gradient = torch.randn(shape, generator=generator)
+        for weight, optimizer in zip((ours, theirs), pair, strict=True):
+            weight.grad = gradient.clone()
+            with torch.autocast("cpu", torch.bfloat16):
+                optimizer.step()
+    error = (ours - theirs).detach().norm() / (theirs - start).detach().norm()
+    assert error < 0.01

@@ -80,8 +80,10 @@ def test_times_are_whole_steps_or_continuous() -> None:
     assert NoiseConfig(prediction="flow").sample_times(uniform)[1].item() == pytest.approx(123.45)
 
 
+@pytest.mark.usefixtures("_untyped")
 def test_bad_configurations() -> None:
-    with pytest.raises(Exception, match="prediction"):
+    with pytest.raises(ValueError, match="prediction must be 'eps', 'v', 'x0' or 'flow', got 'score'"):
         NoiseConfig(prediction="score")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="beta_start <= beta_end"):
-        NoiseConfig(beta_start=0.5, beta_end=0.1)
+    for bad in ({"beta_start": 0.5, "beta_end": 0.1}, {"beta_start": 0.0}, {"beta_end": 1.0}, {"steps": 0}):
+        with pytest.raises(ValueError, match="need steps >= 1 and 0 < beta_start <= beta_end < 1, got"):
+            NoiseConfig(**bad)

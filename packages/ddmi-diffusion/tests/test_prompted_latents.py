@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ddmi_diffusion import (
     Conditioner,
+    Conditioning,
     DiffusionObjective,
     Guidance,
     LatentCache,
@@ -115,6 +116,57 @@ def test_a_trained_conditioner_learns_what_the_words_mean(cache: LatentCache) ->
         assert signs == [-1.0] * 8 + [1.0] * 8
     unguided = diffusion.sample(16, num_steps=20, cond=null).mean((1, 2, 3)).sign()
     assert 0 < (unguided > 0).sum() < 16
+
+
+class Letters(nn.Module):
+    """A conditioner without parameters."""
+
+    def tokenize(self, prompts: Sequence[str]) -> Tensor:
+        return torch.tensor([[WORDS[prompt]] for prompt in prompts])
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        return nn.functional.one_hot(tokens, 3).float(), torch.ones_like(tokens, dtype=torch.bool)
+
+
+def test_a_conditioner_without_parameters_encodes(cache: LatentCache) -> None:
+    batch = PromptedLatents(cache, CAPTIONS, Letters(), frozen=True).collate([0, 1], StepRandom(0, 0, range(2)))
+    assert batch.cond is not None
+    assert batch.cond.tokens[:, 0].tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+def test_prompts_are_dropped_for_a_null_condition_only(cache: LatentCache) -> None:
+    space = LatentSpace.fit(cache.moments())
+    diffusion = LatentDiffusion(nn.Identity(), NoiseConfig(), space.shape)
+    with pytest.raises(
+        ValueError, match=r"dropout 0.1 of the prompts needs the null condition .*; pass null=encode_pro"
+    ):
+        DiffusionObjective(diffusion, space, dropout=0.1)
+    for dropout in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="dropout is a fraction of the items, 0 to 1, got"):
+            DiffusionObjective(diffusion, space, null=encode_prompts(Words(), [""], "cpu"), dropout=dropout)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4, 1.0])
+def test_a_fraction_of_the_prompts_gives_way_to_the_null_condition(cache: LatentCache, dropout: float) -> None:
+    seen: list[Tensor] = []
+
+    class Watch(nn.Module):
+        def forward(self, z: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
+            seen.append(cond.tokens[:, 0].argmax(1))
+            return z
+
+    space = LatentSpace.fit(cache.moments())
+    null = encode_prompts(Letters(), [""], "cpu")
+    objective = DiffusionObjective(
+        LatentDiffusion(Watch(), NoiseConfig(), space.shape), space, null=null, dropout=dropout
+    )
+    data = PromptedLatents(cache, CAPTIONS, Letters(), frozen=True)
+    for step in range(40):
+        batch = data.collate(list(range(16)), StepRandom(0, step, range(16)))
+        objective(batch, step=step, rng=StepRandom(0, step, range(16), stream=1))
+    words = torch.cat(seen)
+    assert float((words == 0).float().mean()) == pytest.approx(dropout, abs=0.06)
+    assert words[words > 0].tolist() == torch.tensor([1, 2] * 320)[words > 0].tolist()
 
 
 def test_a_conditioner_must_tokenize(cache: LatentCache) -> None:

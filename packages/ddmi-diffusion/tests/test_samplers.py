@@ -122,14 +122,76 @@ def test_unfit_samplers_are_refused_with_the_remedy() -> None:
     with pytest.raises(ValueError, match="does not fit prediction 'flow'; choose one of euler"):
         make_scheduler("ddim", NoiseConfig(prediction="flow"))
     diffusion = gaussian_diffusion("v")
-    with pytest.raises(ValueError, match="clip_sample=True"):
-        diffusion.sample(1, sampler=diffusers.DDIMScheduler())
-    foreign = diffusers.DDIMScheduler(clip_sample=False)
-    with pytest.raises(ValueError, match="expects 'epsilon', the denoiser was trained for 'v_prediction'"):
-        diffusion.sample(1, sampler=foreign)
-    with pytest.raises(ValueError, match="expects 'flow_prediction'"):
-        diffusion.sample(1, sampler=diffusers.FlowMatchEulerDiscreteScheduler())
-    ours = diffusers.DDIMScheduler(
-        clip_sample=False, prediction_type="v_prediction", trained_betas=diffusion.noise.betas.numpy()
+    with pytest.raises(ValueError, match="num_steps 1001 is more than the 1000 steps of the noise process"):
+        diffusion.sample(1, num_steps=1001, sampler="dpm-solver++")
+    for unknown in (diffusers.LCMScheduler(), diffusers.FlowMatchEulerDiscreteScheduler(), object()):
+        with pytest.raises(
+            ValueError, match=r"Scheduler|object is not known to sample rightly .* 'v'; name one of ours"
+        ):
+            diffusion.sample(1, sampler=unknown)
+
+
+OURS = NoiseConfig(prediction="v")
+RIGHT: dict[str, Any] = dict(
+    trained_betas=OURS.betas.numpy(), prediction_type="v_prediction", timestep_spacing="trailing", clip_sample=False
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"clip_sample": True}, "clip_sample=True, which would cut whitened latents to"),
+        ({"thresholding": True}, "thresholding=True, which would cut whitened latents to"),
+        ({"prediction_type": "epsilon"}, "expects 'epsilon', the denoiser was trained for 'v_prediction'"),
+        ({"trained_betas": None}, r"alphas_cumprod\[999\] is 4.036e-05 and should be 0.0001[0-9]*"),
+        ({"trained_betas": None, "num_train_timesteps": 500}, "num_train_timesteps=500, .* was trained with 1000"),
+        ({"rescale_betas_zero_snr": True}, r"another noise schedule .*: alphas_cumprod\[999\] is"),
+        ({"timestep_spacing": "leading"}, "starts at time 800 of 1000, where a latent is not yet pure noise"),
+    ],
+)
+def test_a_foreign_scheduler_of_another_process_is_refused(change: dict[str, Any], message: str) -> None:
+    diffusion = gaussian_diffusion("v")
+    assert diffusion.sample(1, sampler=diffusers.DDIMScheduler(**RIGHT), num_steps=5).isfinite().all()
+    with pytest.raises(ValueError, match=message) as refused:
+        diffusion.sample(1, sampler=diffusers.DDIMScheduler(**(RIGHT | change)), num_steps=5)
+    assert "make_scheduler(diffusers.DDIMScheduler, diffusion.noise)" in str(refused.value)
+
+
+def test_a_foreign_scheduler_of_flow_is_refused_where_it_is_not_of_this_flow() -> None:
+    diffusion = gaussian_diffusion("flow")
+    for options, message in (
+        ({"num_train_timesteps": 100}, "num_train_timesteps=100"),
+        ({"invert_sigmas": True}, "invert_sigmas=True, which would go from data to noise"),
+        ({"stochastic_sampling": True}, "stochastic_sampling=True, which would draw around the mean"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            diffusion.sample(1, sampler=diffusers.FlowMatchEulerDiscreteScheduler(**options))
+    solver: Any = diffusers.DPMSolverMultistepScheduler
+    with pytest.raises(ValueError, match="expects 'epsilon', the denoiser was trained for 'flow_prediction'"):
+        diffusion.sample(1, sampler=solver(use_flow_sigmas=True))
+    with pytest.raises(ValueError, match="use_flow_sigmas=False, the denoiser was trained on flow"):
+        diffusion.sample(1, sampler=solver(prediction_type="flow_prediction"))
+    straight = solver(
+        prediction_type="v_prediction", use_flow_sigmas=True, trained_betas=OURS.betas.numpy(), final_sigmas_type="zero"
     )
-    assert diffusion.sample(1, sampler=ours, num_steps=3).isfinite().all()
+    with pytest.raises(ValueError, match="use_flow_sigmas=True, the denoiser was not trained on flow"):
+        gaussian_diffusion("v").sample(1, sampler=straight)
+
+
+def test_what_does_not_fit_the_model_is_refused() -> None:
+    diffusion = gaussian_diffusion("v")
+    for initial in (torch.zeros(3, 2), torch.zeros(2, 3), torch.zeros(2, 2, 1)):
+        with pytest.raises(ValueError, match=r"`initial` holds z_T of shape .*, wanted \(2, 2\)"):
+            diffusion.sample(2, num_steps=3, initial=initial)
+    guides = {
+        "prediction 'eps' and the model 'v'": LatentDiffusion(nn.Identity(), NoiseConfig(prediction="eps"), (2,)),
+        "steps 100 and the model 1000": LatentDiffusion(nn.Identity(), NoiseConfig(prediction="v", steps=100), (2,)),
+        "beta_end 0.1 and": LatentDiffusion(nn.Identity(), NoiseConfig(prediction="v", beta_end=0.1), (2,)),
+        r"shape \(3,\) and the model \(2,\)": LatentDiffusion(nn.Identity(), NoiseConfig(prediction="v"), (3,)),
+    }
+    for message, guide in guides.items():
+        with pytest.raises(ValueError, match=f"the guide has {message}.*earlier state of the same training"):
+            diffusion.sample(2, num_steps=3, guidance=Guidance(scale=2.0, guide=guide))
+    flow, other = gaussian_diffusion("flow"), NoiseConfig(prediction="flow", beta_end=0.1)
+    unlike = LatentDiffusion(GaussianDenoiser(other), other, (2,))  # flow has no betas: they say nothing
+    assert flow.sample(1, num_steps=3, sampler="euler", guidance=Guidance(scale=2.0, guide=unlike)).isfinite().all()

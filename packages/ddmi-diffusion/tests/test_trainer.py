@@ -263,16 +263,48 @@ def test_accumulation_follows_one_big_batch_to_rounding(tmp_path: Path) -> None:
         assert a == pytest.approx(b, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_objectives_are_compiled_and_train_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_ = torch.nn.Module.compile
+    multiplied: list[torch.fx.Node] = []
+
+    def count(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        multiplied.extend(node for node in graph.graph.nodes if "linear" in str(node.target))
+        return graph.forward
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_(self, backend=count))
+    metrics = [
+        Trainer(
+            tiny.Regression(),
+            tiny.Points(),
+            tiny.collate,
+            tiny.config(steps=3, compile=compiled),
+            tmp_path / str(compiled),
+        ).fit()
+        for compiled in (False, True)
+    ]
+    torch._dynamo.reset()
+    assert len(multiplied) >= 3, "the three linear layers"
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
+
+
 def test_each_optimizer_changes_only_its_own_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tiny.trainer(tmp_path, steps=3)
     model, judge = run._model, run._judge
     assert judge is not None
     apply, moved = TrainedObjective.apply, []
+    own: list[Tensor | None] = [None for _ in judge.parameters]  # what its own backward pass left, in the step before
 
     def apply_and_compare(self: TrainedObjective, step: int, *, bf16: bool) -> float:
         before = [{k: v.clone() for k, v in one.weights().items()} for one in (model, judge)]
-        if self is model:
-            assert all(p.grad is None or step > 0 for p in judge.parameters)
+        gradients = [None if p.grad is None else p.grad.clone() for p in judge.parameters]
+        if self is judge:
+            assert all(gradient is not None for gradient in gradients)
+            own[:] = gradients
+        for gradient, kept in zip(gradients, own, strict=True):
+            assert gradient is kept is None or (
+                gradient is not None and kept is not None and torch.equal(gradient, kept)
+            ), "the model's backward pass went into the judge"
         rate = apply(self, step, bf16=bf16)
         after = [one.weights() for one in (model, judge)]
         moved.append([any(not torch.equal(a[k], b[k]) for k in a) for a, b in zip(before, after, strict=True)])

@@ -47,7 +47,10 @@ class Regression(Objective):
     ) -> None:
         super().__init__()
         torch.manual_seed(3)
-        self.net = nn.Sequential(nn.Linear(WIDTH, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, WIDTH))
+        self.net = nn.Sequential(
+            nn.Linear(WIDTH, width), nn.SiLU(), nn.Dropout(dropout),
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, WIDTH),
+        )  # fmt: skip
         self.nan_at = nan_at
         self.adversary = None if judge is None else lambda x: judge(x)  # a plain callable: not a submodule
 

@@ -30,8 +30,10 @@ class Conditioning:
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
-    def to(self, device: torch.device | str) -> Conditioning:
-        return Conditioning(self.tokens.to(device), self.mask.to(device))
+    def to(self, target: torch.device | str | torch.dtype) -> Conditioning:
+        """On another device, or with tokens of another precision."""
+        mask = self.mask if isinstance(target, torch.dtype) else self.mask.to(target)
+        return self if (tokens := self.tokens.to(target)) is self.tokens else Conditioning(tokens, mask)
 
     def expand(self, count: int) -> Conditioning:
         """The same condition for `count` items, from a batch of one."""

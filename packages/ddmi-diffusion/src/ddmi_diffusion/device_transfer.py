@@ -1,14 +1,15 @@
-"""Apply a function to every tensor of a nest: batches are tuples, lists, dicts and dataclasses of tensors."""
+"""Tensors of a nest to a device (batches are tuples, lists, dicts and dataclasses of tensors); where a module is."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], nest: Any) -> Any:
@@ -40,3 +41,8 @@ def to_device(nest: Any, device: torch.device | str) -> Any:
 def detach(nest: Any) -> Any:
     """The nest with every tensor cut from the graph that made it."""
     return map_tensors(Tensor.detach, nest)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where its parameters and buffers are; the CPU for a module that has none."""
+    return next((tensor.device for tensor in chain(module.parameters(), module.buffers())), torch.device("cpu"))

@@ -13,16 +13,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.device_transfer import device_of
 from ddmi_diffusion.noise import NoiseConfig
 from ddmi_diffusion.randomness import sampling_generators, seeded_normal
-from ddmi_diffusion.schedulers import check_scheduler, make_scheduler
+from ddmi_diffusion.schedulers import check_scheduler, make_scheduler, set_steps
 
 Packed = Float[Tensor, "batch *packed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
-    """`eps~ = worse + w (eps - worse)` at times within [start, stop) of T: away from a worse prediction.
+    """`eps~ = worse + w (eps - worse)` at times within [start, stop) of T, or [start, 1]: away from a worse prediction.
 
     Classifier-free guidance: worse is the prediction under the `null` condition.  Autoguidance (Karras et al. 2024,
     "Guiding a diffusion model with a bad version of itself"): it is that of `guide`, which learned for a shorter time.
@@ -49,7 +50,8 @@ class Guidance:
     def active(self, t: float, cond: Conditioning | None, steps: int) -> bool:
         """A null condition says nothing where there is no condition."""
         has_worse = self.guide is not None or (self.null is not None and cond is not None)
-        return self.scale != 1.0 and has_worse and self.start <= t / steps < self.stop
+        within = self.start <= t / steps and (t / steps < self.stop or self.stop == 1.0)  # flow begins at T itself
+        return self.scale != 1.0 and has_worse and within
 
 
 class LatentDiffusion(nn.Module):
@@ -83,11 +85,12 @@ class LatentDiffusion(nn.Module):
         self.mixing = nn.Parameter(torch.full((shape[0],), mixed)) if mixed is not None else None
 
     def predict(self, z_t: Packed, t: Float[Tensor, " batch"], cond: Conditioning | None = None) -> Packed:
-        """The prediction (mixed where asked), in float32."""
-        output = self.denoiser(z_t, t, cond).float()
+        """The prediction (mixed where asked), in float32; the network computes in the precision of its weights."""
+        dtype = next((p.dtype for p in self.denoiser.parameters() if p.is_floating_point()), z_t.dtype)
+        output = self.denoiser(z_t.to(dtype), t, cond if cond is None else cond.to(dtype)).float()
         if self.mixing is None:
             return output
-        s = torch.sigmoid(self.mixing).reshape(-1, *[1] * (z_t.ndim - 2))
+        s = torch.sigmoid(self.mixing.float()).reshape(-1, *[1] * (z_t.ndim - 2))
         _, sigma = self.noise.coefficients(t, z_t)
         return (1 - s) * sigma * z_t + s * output
 
@@ -124,20 +127,30 @@ class LatentDiffusion(nn.Module):
         Args:
             seed, start: sample i is a function of (seed, start + i) only, whatever the batch.
             num_steps: of the sampler.
-            sampler: a name (see `make_scheduler`), or a diffusers scheduler that fits the noise config.
+            sampler: a name or a class for `make_scheduler`, or a diffusers scheduler that fits the noise config.
             cond: one condition, or one an item.
             guidance: away from the null condition, which goes through the network in the same batch, or from a guide.
-            initial: z_T instead of seeded noise.
+            initial: z_T instead of seeded noise, of unit variance.
             progress: wraps the time steps, such as `tqdm.tqdm`.
+
+        ValueError for what does not fit the model, and for latents that became NaN or infinite.
         """
         if count < 0 or num_steps < 1:
             raise ValueError(f"sample: count must be >= 0 and num_steps >= 1, got {count} and {num_steps}")
-        device = next(self.parameters()).device
-        scheduler = make_scheduler(sampler, self.noise) if isinstance(sampler, str) else sampler
+        wanted = (count, *self.shape)
+        if initial is not None and tuple(initial.shape) != wanted:
+            raise ValueError(
+                f"sample: `initial` holds z_T of shape {tuple(initial.shape)}, wanted {wanted}: `count` packed latents"
+            )
+        if guidance is not None and guidance.guide is not None:
+            self._check_guide(guidance.guide)
+        device = device_of(self)
+        scheduler = make_scheduler(sampler, self.noise) if isinstance(sampler, str | type) else sampler
         check_scheduler(scheduler, self.noise)
-        scheduler.set_timesteps(num_steps)
+        timesteps = set_steps(scheduler, self.noise, num_steps)
         indices = range(start, start + count)
-        z = (initial if initial is not None else seeded_normal(seed, list(indices), *self.shape)).to(device)
+        z = initial if initial is not None else seeded_normal(seed, list(indices), *self.shape)
+        z = z.float().to(device) * float(getattr(scheduler, "init_noise_sigma", 1.0))  # some count in z / alpha_t
         if count == 0:
             return z
         cond = cond.expand(count).to(device) if cond is not None else None
@@ -145,16 +158,51 @@ class LatentDiffusion(nn.Module):
         if "generator" in inspect.signature(scheduler.step).parameters:
             # Stochastic samplers draw step by step: one stream an item keeps sample i a function of (seed, i).
             options["generator"] = sampling_generators(seed, list(indices))
-        timesteps = list(scheduler.timesteps)
+        # Counted on the device, and read once at the end: reading it at each step would wait for the device.
+        still = torch.ones((), dtype=torch.bool, device=device)
+        good = torch.zeros((), dtype=torch.int32, device=device)
         for t in progress(timesteps) if progress else timesteps:
             model_input = scheduler.scale_model_input(z, t) if hasattr(scheduler, "scale_model_input") else z
-            z = scheduler.step(self._guided(model_input, float(t), cond, guidance), t, z, **options, return_dict=False)[
-                0
-            ]
+            prediction = self._guided(model_input, float(t), cond, guidance)
+            z = scheduler.step(prediction, t, z, **options, return_dict=False)[0]
+            still &= z.isfinite().all()
+            good += still
+        if (done := int(good)) < len(timesteps):
+            cause = self._cause_of_non_finite(initial, cond, guidance)
+            raise ValueError(
+                f"sample: the latents are not finite from step {done + 1} of {len(timesteps)} (time "
+                f"{float(timesteps[done]):g}) on; {cause}"
+            )
         return z
 
+    def _check_guide(self, guide: LatentDiffusion) -> None:
+        """A guide's prediction is subtracted from this one's: both must mean the same."""
+        flow = self.noise.prediction == "flow"
+        names = ("prediction", "steps", *(() if flow else ("beta_start", "beta_end")))
+        pairs = [(name, getattr(guide.noise, name), getattr(self.noise, name)) for name in names]
+        for name, theirs, ours in [*pairs, ("shape", guide.shape, self.shape)]:
+            if theirs != ours:
+                raise ValueError(
+                    f"sample: the guide has {name} {theirs!r} and the model {ours!r}, so their predictions cannot be "
+                    "subtracted; guide with an earlier state of the same training"
+                )
+
+    def _cause_of_non_finite(self, initial: Tensor | None, cond: Conditioning | None, guidance: Guidance | None) -> str:
+        guide = None if guidance is None else guidance.guide
+        weights = dict(self.named_parameters())
+        weights |= {} if guide is None else {f"guide.{name}": weight for name, weight in guide.named_parameters()}
+        given = {} if initial is None else {"initial": initial}
+        given |= {} if cond is None else {"cond.tokens": cond.tokens}
+        for name, tensor in (given | weights).items():
+            if not bool(tensor.isfinite().all()):
+                return f"{name} is not finite itself: give others, or load an earlier checkpoint"
+        half = {str(weight.dtype) for weight in weights.values() if weight.dtype.itemsize == 2}
+        if half:
+            return f"the weights are {half.pop()}, in which the network may overflow: sample with model.float()"
+        return "weights and inputs are finite, so the network overflowed: look at the size of its weights"
+
     def _guided(self, z: Packed, t: float, cond: Conditioning | None, guidance: Guidance | None) -> Packed:
-        times = torch.full((z.shape[0],), t, device=z.device)
+        times = torch.full((z.shape[0],), t, dtype=torch.float32, device=z.device)
         if guidance is None or not guidance.active(t, cond, self.noise.steps):
             return self.predict(z, times, cond)
         if guidance.guide is not None:

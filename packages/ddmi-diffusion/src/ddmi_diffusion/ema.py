@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 
 class ExponentialMovingAverage:
-    """A float32 average of the trainable parameters and floating-point buffers of a module that are saved with it.
+    """A float32 average of a module's trainable parameters, with a copy of the floating-point buffers saved with it.
 
-    Frozen parameters do not move, so they are neither averaged nor stored.
+    Buffers are taken as they are: they are statistics or vectors of unit norm as often as weights.  All are looked up
+    by name at each update, as a module may assign new ones.  Frozen parameters do not move: they are not stored.
     """
 
     def __init__(self, module: nn.Module, decay: float = 0.999, every: int = 1) -> None:
@@ -25,21 +26,31 @@ class ExponentialMovingAverage:
         if every < 1:
             raise ValueError(f"ExponentialMovingAverage: every must be at least 1 step, got {every}")
         self.decay, self.every = decay, every
-        self._source = _averaged(module)
-        self._average = {k: v.detach().to(torch.float32, copy=True) for k, v in self._source.items()}
+        self._module = module
+        self._average = {k: v.detach().to(torch.float32, copy=True) for k, v in _averaged(module).items()}
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
+    def update(self, step: int | None = None) -> None:
         """Take the weights in after `step` steps have been done; does nothing unless `every` divides `step`.
 
         The n-th update has decay min(decay, (1 + n) / (10 + n)): the average forgets the initial weights quickly.
+        ValueError without the step, or for a negative one.
         """
+        if step is None or step < 0:
+            raise ValueError(
+                f"updating a moving average: wants the number of steps done, got {step}; call update(step + 1) after "
+                "step number `step`, counted from 0: the decay follows from it, so that a resumed run goes on alike"
+            )
         if step % self.every:
             return
         n = step // self.every
         decay = min(self.decay, (1 + n) / (10 + n))
+        own = _averaged(self._module)
         for name, average in self._average.items():
-            average.lerp_(self._source[name].to(torch.float32), 1 - decay)
+            if isinstance(own[name], nn.Parameter):
+                average.lerp_(own[name].to(torch.float32), 1 - decay)
+            else:
+                average.copy_(own[name])
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averages by the names they have in the module. Not copies."""

@@ -84,6 +84,12 @@ class LatentCache:
                 if out is None:
                     shapes = [tuple(mean.shape[1:]) for mean in means]
                     out = np.lib.format.open_memmap(temporary, "w+", np.float16, (rows, flat.shape[1]))
+                bad = (~flat.isfinite().all(1)).nonzero().flatten().tolist()
+                if bad:
+                    raise ValueError(
+                        f"latent cache {path}: the moments of item {filled + bad[0]} are NaN or infinite; look at that "
+                        "item, or at the autoencoder's weights and precision"
+                    )
                 if filled + len(flat) > rows:
                     raise ValueError(f"latent cache {path}: more than the {rows} rows that were announced")
                 out[filled : filled + len(flat)] = flat.clamp(-limit, limit).numpy().astype(np.float16)

@@ -53,6 +53,13 @@ class DiffusionObjective(Objective):
         super().__init__()
         if conditioner is not None and not isinstance(conditioner, Conditioner):
             raise ValueError(f"DiffusionObjective: {type(conditioner).__name__} has no tokenize(prompts)")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"DiffusionObjective: dropout is a fraction of the items, 0 to 1, got {dropout}")
+        if dropout > 0 and null is None and conditioner is None:
+            raise ValueError(
+                f"DiffusionObjective: dropout {dropout} of the prompts needs the null condition that stands for them; "
+                'pass null=encode_prompts(conditioner, [""], device), or dropout=0'
+            )
         self.diffusion = diffusion
         self.latent_space = latent_space
         self.moments = moments

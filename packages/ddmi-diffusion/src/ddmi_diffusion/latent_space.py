@@ -51,6 +51,11 @@ class LatentSpace:
                 raise ValueError(
                     f"LatentSpace: {name} needs one vector of {self.plane_shapes[0][0]} a plane, got {shapes}"
                 )
+        for plane, mean in enumerate(self.mean):
+            if not bool(torch.isfinite(mean).all()):
+                raise ValueError(
+                    f"LatentSpace: mean of plane {plane} must be finite, got {mean}; fit it to finite latents"
+                )
         for plane, std in enumerate(self.std):
             if not bool(torch.isfinite(std).all()) or not bool((std > 0).all()):
                 raise ValueError(
@@ -71,7 +76,7 @@ class LatentSpace:
     ) -> LatentSpace:
         """Mean and standard deviation of z per plane and channel, from batches of posterior (mean, std) planes.
 
-        Var z = Var(posterior mean) + E(posterior variance).
+        Var z = Var(posterior mean) + E(posterior variance).  ValueError names the first item that is not finite.
         """
         count, shapes = 0, None
         first: list[Tensor] = []
@@ -81,11 +86,17 @@ class LatentSpace:
                 shapes = tuple((m.shape[1], m.shape[2], m.shape[3]) for m in means)
                 first = [torch.zeros(s[0], dtype=torch.float64) for s in shapes]
                 second = [torch.zeros(s[0], dtype=torch.float64) for s in shapes]
-            count += means[0].shape[0]
             for p, (mean, std) in enumerate(zip(means, stds, strict=True)):
-                mean, std = mean.double().cpu(), std.double().cpu()
+                mean, std = mean.cpu().double(), std.cpu().double()  # not every device has float64
+                bad = (~(mean + std).isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+                if bad:
+                    raise ValueError(
+                        f"LatentSpace.fit: the moments of item {count + bad[0]}, plane {p}, are NaN or infinite; look "
+                        "at that item, or at the autoencoder's weights and precision"
+                    )
                 first[p] += mean.mean((2, 3)).sum(0)
                 second[p] += (mean.square() + std.square()).mean((2, 3)).sum(0)
+            count += means[0].shape[0]
         if shapes is None:
             raise ValueError("LatentSpace.fit: no moments given; the data set is empty")
         centre = [f / count for f in first]

@@ -11,12 +11,50 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 LEAST = 8
-"""Rows and columns that a weight needs to be a matrix here; thinner ones (first and last layers, gains) are not."""
+"""Rows and columns that a weight needs to be a matrix here; thinner ones, such as gains, are not."""
 
 
 def is_matrix(parameter: Tensor) -> bool:
-    """Whether Muon serves this parameter: a linear map, or a convolution as (out, in x kernel), of at least 8 x 8."""
+    """Whether Muon can serve it: a linear map, or a convolution as (out, in x kernel), of at least 8 x 8."""
     return parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) >= LEAST
+
+
+def inner_matrices(module: nn.Module) -> set[str]:
+    """Names of the parameters of a module that Muon serves; AdamW serves the others.
+
+    Muon is for maps of features to features: the `weight` of linear, convolution and attention layers.  Not for
+    embeddings (a row moves by itself), positions and whatever else a module holds beside its layers, gains and biases,
+    nor for the two ends of a network, where data enter and leave (Jordan et al. 2024).
+
+    A network is an outermost module that holds layers, embeddings or norms itself, such as `PlaneUNet`: its ends are
+    the first and the last of these layers.  A module whose parts are networks, such as an objective or an autoencoder,
+    has several; the blocks of a list are none.
+    """
+    ends = _ends(module)
+    return {
+        f"{name}.{leaf}" if name else leaf
+        for name, layer in module.named_modules()
+        if _is_layer(layer) and layer not in ends
+        for leaf, parameter in layer.named_parameters(recurse=False)
+        if "weight" in leaf and is_matrix(parameter)
+    }
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it maps by a weight of its own."""
+    own = module.named_parameters(recurse=False)
+    looks_up = isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    return not looks_up and any("weight" in leaf and parameter.ndim >= 2 for leaf, parameter in own)
+
+
+def _ends(module: nn.Module) -> set[nn.Module]:
+    parts = [part for part in module.children() if any(True for _ in part.parameters())]
+    layers = [part for part in parts if _is_layer(part)]
+    if layers:
+        return {layers[0], layers[-1]}
+    if any(not list(part.children()) for part in parts) or isinstance(module, nn.ModuleList):
+        return set()
+    return {end for part in parts for end in _ends(part)}
 
 
 def orthogonalise(matrices: Float[Tensor, "n rows columns"], steps: int = 5) -> Float[Tensor, "n rows columns"]:

@@ -14,7 +14,7 @@ Prediction = Literal["eps", "v", "x0", "flow"]
 
 
 def _per_item(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like).reshape(-1, *[1] * (like.ndim - 1))
+    return values.to(like.dtype).to(like.device).reshape(-1, *[1] * (like.ndim - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,8 @@ class NoiseConfig:
     Variance preserving ("eps", "v", "x0"): alpha^2 + sigma^2 = 1 with abar = prod(1 - beta),
     beta = linspace(sqrt(beta_start), sqrt(beta_end), T)^2, as in latent diffusion.
     Flow: alpha = 1 - sigma, sigma = t / T, and the target is dz/dsigma = eps - z_0.
-    Times are in [0, T) everywhere.
+    Times are in [0, T) everywhere; sampling of flow begins at T.  Computed in float64 on the CPU: not every device has
+    float64.
     """
 
     prediction: Prediction = "eps"
@@ -55,15 +56,15 @@ class NoiseConfig:
     def coefficients(self, t: Float[Tensor, " batch"], like: Tensor) -> tuple[Tensor, Tensor]:
         """(alpha_t, sigma_t), broadcastable over `like`."""
         if self.prediction == "flow":
-            sigma = t.double().cpu() / self.steps
+            sigma = t.cpu().double() / self.steps
             return _per_item(1.0 - sigma, like), _per_item(sigma, like)
         abar = self.alphas_cumprod[t.long().cpu()]
         return _per_item(abar.sqrt(), like), _per_item((1.0 - abar).sqrt(), like)
 
     def sample_times(self, uniform: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Training times from uniform numbers in [0, 1): whole steps, or continuous ones for flow."""
-        times = uniform.double() * self.steps
-        return times.float() if self.prediction == "flow" else times.floor().float()
+        times = uniform.cpu().double() * self.steps
+        return (times if self.prediction == "flow" else times.floor()).float().to(uniform.device)
 
     def add_noise(self, z: Tensor, noise: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
         alpha, sigma = self.coefficients(t, z)
@@ -85,7 +86,7 @@ class NoiseConfig:
 
         `min(snr, gamma)` in x0 space is `/ snr` for eps, `/ (snr + 1)` for v, and `alpha^2 / (...)` alike for flow.
         """
-        alpha, sigma = self.coefficients(t, t.double())
+        alpha, sigma = self.coefficients(t, t.cpu().double())
         snr = alpha.square() / sigma.square().clamp_min(1e-12)
         weight = snr.clamp(max=gamma)
         if self.prediction == "eps":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.device_transfer import device_of
 from ddmi_diffusion.latent_cache import LatentCache
 from ddmi_diffusion.latent_objective import LatentBatch
 from ddmi_diffusion.randomness import StepRandom
@@ -43,7 +44,7 @@ class PromptedLatents:
     @torch.no_grad()
     def _encode(self, conditioner: nn.Module) -> list[Tensor]:
         """Features of every caption, without its padding."""
-        device = next(conditioner.parameters()).device
+        device = device_of(conditioner)
         features: list[Tensor] = []
         for part in self._tokens.split(_ENCODED_AT_ONCE):
             sequence, mask = conditioner(part.to(device))

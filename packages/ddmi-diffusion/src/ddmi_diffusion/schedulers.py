@@ -2,70 +2,178 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
 
 from ddmi_diffusion.noise import NoiseConfig
 
 SamplerName = Literal["ddpm", "ddim", "dpm-solver++", "unipc", "euler"]
 
+_CLASSES = {
+    "ddpm": "DDPMScheduler",
+    "ddim": "DDIMScheduler",
+    "dpm-solver++": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "euler": "FlowMatchEulerDiscreteScheduler",
+}
 _PREDICTION = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_prediction"}
 
+VARIANCE_PRESERVING = (
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "SASolverScheduler",
+)
+"""diffusers' schedulers that sample the right distribution from a denoiser of eps, v or x0; a test measures each."""
+FLOW = (
+    "FlowMatchEulerDiscreteScheduler",
+    "FlowMatchHeunDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+    "SASolverScheduler",
+)
+"""Those that do so from a denoiser of the flow."""
 
-def make_scheduler(name: str, noise: NoiseConfig) -> Any:
-    """A diffusers scheduler for `noise`: "ddpm", "ddim", "dpm-solver++" or "unipc" for eps, v and x0; "euler"
-    (FlowMatchEuler), "dpm-solver++" or "unipc" for flow.
+
+def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
+    """A diffusers scheduler for `noise`.
 
     diffusers' defaults would clip whitened latents to +-1 and leave the last step short of z_0; here clip_sample and
     thresholding are off, spacing is "trailing" (the first step is T - 1) and the last step returns z_0.
+
+    Args:
+        sampler: "ddpm", "ddim", "dpm-solver++" or "unipc" for eps, v and x0; "euler" (FlowMatchEuler), "dpm-solver++"
+            or "unipc" for flow; or a class of diffusers, see `VARIANCE_PRESERVING` and `FLOW`.
+        noise: the noise process, and what is predicted.
     """
     import diffusers
 
     flow = noise.prediction == "flow"
-    allowed = ("euler", "dpm-solver++", "unipc") if flow else ("ddpm", "ddim", "dpm-solver++", "unipc")
-    if name not in get_args(SamplerName) or name not in allowed:
-        raise ValueError(
-            f"sampler {name!r} does not fit prediction {noise.prediction!r}; choose one of {', '.join(allowed)}"
-        )
-    prediction = _PREDICTION[noise.prediction]
-    betas = dict(
+    if isinstance(sampler, str):
+        allowed = ("euler", "dpm-solver++", "unipc") if flow else ("ddpm", "ddim", "dpm-solver++", "unipc")
+        if sampler not in get_args(SamplerName) or sampler not in allowed:
+            raise ValueError(
+                f"sampler {sampler!r} does not fit prediction {noise.prediction!r}; choose one of {', '.join(allowed)}"
+            )
+    made: Any = getattr(diffusers, _CLASSES[sampler]) if isinstance(sampler, str) else sampler
+    settings: dict[str, Any] = dict(
         num_train_timesteps=noise.steps,
-        trained_betas=noise.betas.numpy(),
-        prediction_type=prediction,
+        prediction_type=_PREDICTION[noise.prediction],
         timestep_spacing="trailing",
+        clip_sample=False,
+        thresholding=False,
+        set_alpha_to_one=True,
+        final_sigmas_type="zero",
+        lower_order_final=True,
     )
-    if name == "ddpm":
-        return diffusers.DDPMScheduler(**betas, clip_sample=False, thresholding=False, variance_type="fixed_small_log")
-    if name == "ddim":
-        return diffusers.DDIMScheduler(**betas, clip_sample=False, thresholding=False, set_alpha_to_one=True)
-    if name == "euler":
-        return diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=noise.steps)
-    solver = diffusers.DPMSolverMultistepScheduler if name == "dpm-solver++" else diffusers.UniPCMultistepScheduler
-    shared: dict[str, Any] = dict(thresholding=False, final_sigmas_type="zero", lower_order_final=True)
-    if flow:
-        return solver(
-            num_train_timesteps=noise.steps, prediction_type=prediction, use_flow_sigmas=True,
-            timestep_spacing="trailing", **shared,
-        )  # fmt: skip
+    settings |= dict(use_flow_sigmas=True) if flow else dict(trained_betas=noise.betas.numpy())
+    if made is diffusers.DDPMScheduler:
+        settings["variance_type"] = "fixed_small_log"
+    known = inspect.signature(made).parameters
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return solver(**betas, **shared)
+        return made(**{name: value for name, value in settings.items() if name in known})
+
+
+def _matches_flow(scheduler: Any) -> bool:
+    """Whether it is made for flow, and knows no alphas and betas."""
+    import diffusers
+
+    return isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler | diffusers.FlowMatchHeunDiscreteScheduler)
+
+
+_HARMFUL = {
+    "clip_sample": "would cut whitened latents to +-1",
+    "thresholding": "would cut whitened latents to +-1",
+    "invert_sigmas": "would go from data to noise",
+    "stochastic_sampling": "would draw around the mean of z_0, which is too narrow",
+}
 
 
 def check_scheduler(scheduler: Any, noise: NoiseConfig) -> None:
-    """Refuses a foreign scheduler that clips latents or reads the denoiser's output as another quantity."""
-    config = scheduler.config
-    for option in ("clip_sample", "thresholding"):
-        if config.get(option):
-            raise ValueError(
-                f"scheduler {type(scheduler).__name__} has {option}=True, which would cut whitened latents to +-1; "
-                f"build it with {option}=False, or name one of ours"
-            )
-    flow_match = "FlowMatch" in type(scheduler).__name__
-    wanted = _PREDICTION[noise.prediction]
-    given = "flow_prediction" if flow_match else config.get("prediction_type", "epsilon")
-    if given != wanted:
+    """ValueError for a scheduler that is not known to sample rightly, or was made for another noise process."""
+    import diffusers
+
+    name: str = type(scheduler).__name__
+    flow = noise.prediction == "flow"
+    known = FLOW if flow else VARIANCE_PRESERVING
+    if not any(isinstance(scheduler, getattr(diffusers, one)) for one in known):
         raise ValueError(
-            f"scheduler {type(scheduler).__name__} expects {given!r}, the denoiser was trained for {wanted!r}; "
-            f"build it with prediction_type={wanted!r}"
+            f"sample: {name} is not known to sample rightly from a denoiser of {noise.prediction!r}; name one of ours, "
+            f"or build a {', '.join(known)} by make_scheduler(diffusers.CLASS, diffusion.noise)"
         )
+    config = scheduler.config
+    remedy = f"make_scheduler(diffusers.{name}, diffusion.noise) builds one that fits"
+    for option, harm in _HARMFUL.items():
+        if config.get(option):
+            raise ValueError(f"scheduler {name} has {option}=True, which {harm}; {remedy}")
+    wanted = _PREDICTION[noise.prediction]
+    given = config.get("prediction_type", wanted if _matches_flow(scheduler) else "epsilon")
+    if given != wanted:
+        raise ValueError(f"scheduler {name} expects {given!r}, the denoiser was trained for {wanted!r}; {remedy}")
+    if config.num_train_timesteps != noise.steps:
+        raise ValueError(
+            f"scheduler {name} has num_train_timesteps={config.num_train_timesteps}, the denoiser was trained with "
+            f"{noise.steps}; {remedy}"
+        )
+    if flow:
+        if not _matches_flow(scheduler) and not config.get("use_flow_sigmas"):
+            raise ValueError(f"scheduler {name} has use_flow_sigmas=False, the denoiser was trained on flow; {remedy}")
+        return
+    if config.get("use_flow_sigmas"):
+        raise ValueError(f"scheduler {name} has use_flow_sigmas=True, the denoiser was not trained on flow; {remedy}")
+    given_abar, abar = scheduler.alphas_cumprod.cpu().double(), noise.alphas_cumprod
+    if not torch.allclose(given_abar, abar, rtol=1e-3, atol=0):  # theirs is float32
+        worst = int((given_abar.log() - abar.log()).abs().argmax())
+        raise ValueError(
+            f"scheduler {name} has another noise schedule than the denoiser was trained with: alphas_cumprod[{worst}] "
+            f"is {float(given_abar[worst]):.4g} and should be {float(abar[worst]):.4g}; {remedy}"
+        )
+
+
+def set_steps(scheduler: Any, noise: NoiseConfig, num_steps: int) -> list[Tensor]:
+    """Lays `num_steps` out, and returns their times: from pure noise on, down to the last one that is not below 0.
+
+    ValueError where they start later.
+    """
+    name = type(scheduler).__name__
+    if _matches_flow(scheduler):
+        scheduler.sigma_min = 1 / num_steps  # even steps, 1 .. 1/n; diffusers ends at 1/T, whatever n is
+    elif noise.prediction != "flow" and num_steps > noise.steps:
+        raise ValueError(f"sample: num_steps {num_steps} is more than the {noise.steps} steps of the noise process")
+    scheduler.set_timesteps(num_steps)
+    times = scheduler.timesteps
+    # "trailing" is np.arange(T, 0, -T / n) - 1; where T / n is rounded down, it has an (n + 1)-th step at -1.
+    inside = times >= 0
+    if not bool(inside.all()):
+        sigmas = getattr(scheduler, "sigmas", None)
+        if len(set(times.tolist())) != len(times) or (sigmas is not None and len(sigmas) != len(times) + 1):
+            raise ValueError(
+                f"sample: {name} would lay {num_steps} steps out down to time {float(times[-1]):g}, below 0; take "
+                f"num_steps={num_steps - 1}"
+            )
+        scheduler.timesteps = times = times[inside]
+        if sigmas is not None:
+            scheduler.sigmas = torch.cat((sigmas[:-1][inside], sigmas[-1:]))
+    if float(times[0]) < noise.steps - 2:  # T - 1, or what rounding makes of it; flow begins at T
+        raise ValueError(
+            f"scheduler {name} starts at time {float(times[0]):g} of {noise.steps}, where a latent is not yet pure "
+            f"noise; build it with timestep_spacing='trailing': make_scheduler(diffusers.{name}, diffusion.noise)"
+        )
+    return list(times)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ddmi_diffusion.device_transfer import detach
-from ddmi_diffusion.muon import Muon, is_matrix
+from ddmi_diffusion.muon import Muon, inner_matrices
 from ddmi_diffusion.optimizer_state import flatten_optimizer, restore_optimizer
 from ddmi_diffusion.randomness import StepRandom, mix_seed
 from ddmi_diffusion.trainer_config import OptimizerConfig
+
+MuonTakes = Callable[[str, nn.Parameter], bool]
+"""Whether Muon serves the parameter of this name, or AdamW."""
 
 _GLOBAL = 6  # kind of stream, beside those of randomness.py and data_order.py
 
@@ -37,7 +40,14 @@ class Gradients:
 class TrainedObjective:
     """An objective, wrapped for distributed training, and the optimisers of its trainable parameters."""
 
-    def __init__(self, objective: nn.Module, config: OptimizerConfig, steps: int, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        objective: nn.Module,
+        config: OptimizerConfig,
+        steps: int,
+        accelerator: Accelerator,
+        muon_takes: MuonTakes | None = None,
+    ) -> None:
         """Moves the objective to the accelerator's device. Raises ValueError when nothing in it is trainable."""
         named = {name: p for name, p in objective.named_parameters() if p.requires_grad}
         if not named:
@@ -48,15 +58,23 @@ class TrainedObjective:
         self.parameters = list(named.values())
         self._accelerator = accelerator
         self._wrapped = accelerator.prepare(objective)
-        matrices = {name: p for name, p in named.items() if config.optimizer == "muon" and is_matrix(p)}
-        others = {name: p for name, p in named.items() if name not in matrices}
-        rate: dict[str, Any] = dict(lr=config.learning_rate, weight_decay=config.weight_decay)
+        self._named = named
         self._optimizers: list[tuple[list[str], torch.optim.Optimizer]] = []
+        inner = inner_matrices(objective)
+        takes = muon_takes or (lambda name, _: name in inner)
+        self._group({name for name, p in named.items() if config.optimizer == "muon" and takes(name, p)})
+
+    def _group(self, by_muon: set[str]) -> None:
+        """Makes the optimisers: Muon of the named parameters, AdamW of the others."""
+        matrices = {name: p for name, p in self._named.items() if name in by_muon}
+        others = {name: p for name, p in self._named.items() if name not in by_muon}
+        rate: dict[str, Any] = dict(lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        self._optimizers.clear()
         if matrices:
-            processes = dist.group.WORLD if accelerator.num_processes > 1 else None
+            processes = dist.group.WORLD if self._accelerator.num_processes > 1 else None
             self._optimizers.append((list(matrices), Muon(matrices.values(), processes=processes, **rate)))
         if others:
-            adamw = torch.optim.AdamW(others.values(), betas=config.betas, fused=True, **rate)
+            adamw = torch.optim.AdamW(others.values(), betas=self.config.betas, fused=True, **rate)
             self._optimizers.append((list(others), adamw))
 
     def backward(
@@ -120,8 +138,11 @@ class TrainedObjective:
             state |= flatten_optimizer(optimizer, names)
         return state
 
-    def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
-        """Take saved state over. Raises ValueError naming the first tensor that differs, before anything changes."""
+    def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> list[str]:
+        """Take saved state over; returns what the user should know.
+
+        Raises ValueError naming the first tensor that differs, before anything changes.
+        """
         own = self.weights()
         for name in [*own, *(name for name in weights if name not in own)]:
             here = tuple(own[name].shape) if name in own else "absent"
@@ -131,20 +152,30 @@ class TrainedObjective:
                     f"{name!r} is {there} in the checkpoint and {here} in this model; use the settings of the "
                     "checkpoint's run, or start another run"
                 )
-        states = [
-            {k: v for k, v in optimizer.items() if k.rpartition("/")[0] in names} for names, _ in self._optimizers
-        ]
-        for state, (_, one) in zip(states, self._optimizers, strict=True):
-            if state and any(key.endswith("/momentum") for key in state) != isinstance(one, Muon):
-                raise ValueError(
-                    f"the checkpoint was made by another optimizer than {self.config.optimizer!r}; resume with its "
-                    "own, or start another run"
-                )
+        notes = self._regroup(optimizer)
         with torch.no_grad():
             for name, value in weights.items():
                 own[name].copy_(value)
-        for state, (names, one) in zip(states, self._optimizers, strict=True):
-            restore_optimizer(one, names, state)
+        for names, one in self._optimizers:
+            restore_optimizer(one, names, {k: v for k, v in optimizer.items() if k.rpartition("/")[0] in names})
+        return notes
+
+    def _regroup(self, state: Mapping[str, Tensor]) -> list[str]:
+        """A resumed run keeps the groups of its checkpoint: moments of one optimiser are nothing to the other."""
+        saved = {key.rpartition("/")[0] for key in state} & self._named.keys()
+        theirs = {key.rpartition("/")[0] for key in state if key.endswith("/momentum")} & saved
+        ours = {name for names, one in self._optimizers if isinstance(one, Muon) for name in names}
+        if (theirs and self.config.optimizer != "muon") or (saved and ours and not theirs):
+            raise ValueError(
+                f"the checkpoint was made by another optimizer than {self.config.optimizer!r}; resume with its own, or "
+                "start another run"
+            )
+        wanted = theirs | (ours - saved)
+        if wanted == ours:
+            return []
+        self._group(wanted)
+        changed = ", ".join(sorted(wanted ^ ours))
+        return [f"Muon and AdamW share the parameters as in the checkpoint, which differs from a new run in {changed}"]
 
 
 def _checked_loss(result: Any, name: str) -> Tensor:

@@ -22,7 +22,7 @@ from ddmi_diffusion.precision import choose_precision
 from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.resumption import CHECKPOINTS, describe_run, note_changes, starting_point
 from ddmi_diffusion.run_log import RunLog
-from ddmi_diffusion.trained_objective import Gradients, TrainedObjective
+from ddmi_diffusion.trained_objective import Gradients, MuonTakes, TrainedObjective
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 
 logger = logging.getLogger("ddmi")
@@ -53,11 +53,13 @@ class Trainer:
         discriminator_config: OptimizerConfig | None = None,
         on_preview: Callable[[int, nn.Module], None] | None = None,
         milestones: Mapping[int, Callable[[int, nn.Module], None]] | None = None,
+        muon_takes: MuonTakes | None = None,
     ) -> None:
         """`discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
         takes its own, the discriminator's parameters take no gradient. `on_preview(steps_done, objective)` is called in
         the main process with the averaged weights, in evaluation mode, without gradients; so is `milestones[n]` after
-        n steps.
+        n steps. `muon_takes(name, parameter)` says which of the objective's parameters `Muon` serves where it is the
+        optimizer; by default `ddmi_diffusion.muon.inner_matrices`.
 
         Raises ValueError for an empty data set, a batch that cannot be split, nothing to train or shared parameters.
         """
@@ -76,7 +78,7 @@ class Trainer:
         for module in (objective, discriminator):
             if config.compile and module is not None:
                 module.compile()
-        self._model = TrainedObjective(objective, config, config.steps, self.accelerator)
+        self._model = TrainedObjective(objective, config, config.steps, self.accelerator, muon_takes)
         self._judge: TrainedObjective | None = None
         if discriminator is not None:
             shared = {id(p) for p in objective.parameters()} & {id(p) for p in discriminator.parameters()}
@@ -261,9 +263,9 @@ class Trainer:
         """Load a checkpoint: steps done, last metrics, precision, and what the user should know."""
         tensors, meta = load_checkpoint(path)
         try:
-            self._model.load(tensors["model"], tensors["optimizer"])
+            notes = self._model.load(tensors["model"], tensors["optimizer"])
             if self._judge is not None:
-                self._judge.load(tensors["discriminator"], tensors["discriminator_optimizer"])
+                notes += self._judge.load(tensors["discriminator"], tensors["discriminator_optimizer"])
             if self.ema is not None and "ema" in tensors:
                 self.ema.load_state_dict(tensors["ema"])
             elif self.ema is not None:  # switched on since: the average starts from the restored weights
@@ -273,4 +275,5 @@ class Trainer:
         except ValueError as error:
             raise ValueError(f"resuming from {path}: {error}") from error
         now = describe_run(self.config, self.accelerator.num_processes)
-        return meta["step"], meta["metrics"], meta["precision"], note_changes(meta["run"], now, meta["precision"])
+        notes += note_changes(meta["run"], now, meta["precision"])
+        return meta["step"], meta["metrics"], meta["precision"], notes

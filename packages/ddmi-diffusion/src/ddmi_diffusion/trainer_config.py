@@ -16,7 +16,8 @@ class OptimizerConfig:
     """AdamW (Loshchilov and Hutter, 2019) or Muon, and the learning rate as a function of the step."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """"muon": matrices and convolutions take `Muon`, which needs fewer steps, and AdamW the other parameters."""
+    """"muon": matrices and convolutions take `Muon`, which needs fewer steps, and AdamW the other parameters:
+    embeddings, positions, norms, biases, and the first and last layer of a network."""
     learning_rate: float = 1e-4
     """The largest learning rate."""
     schedule: Literal["cosine", "constant"] = "cosine"
