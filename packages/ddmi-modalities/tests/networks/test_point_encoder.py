@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ddmi_fields import PlaneLayout
-from ddmi_modalities.networks.point_encoder import LocalPoolPointNet, cell_offsets, plane_pools
+from ddmi_modalities.networks.point_encoder import LocalPoolPointNet, PointEncoderConfig, cell_offsets, plane_pools
+from ddmi_vae import PlaneEncoderConfig
 
 LAYOUT = PlaneLayout.triplane()
 
@@ -56,3 +57,10 @@ def test_points_keep_their_channels_with_offsets() -> None:
     assert [plane.shape for plane in planes] == [(2, 8, 8, 8)] * 3
     with pytest.raises(ValueError, match=r"wanted points \(batch, point, 6\)"):
         network(torch.rand(2, 10, 9))
+
+
+def test_planes_that_cannot_be_reduced_are_refused_when_built() -> None:
+    with pytest.raises(ValueError, match=r"planes of 30 cells a side cannot be reduced by 4; .* such as 32"):
+        PointEncoderConfig(size=30, hidden=8, blocks=1, planes=PlaneEncoderConfig(in_channels=8, width=8)).build(
+            LAYOUT, 4
+        )

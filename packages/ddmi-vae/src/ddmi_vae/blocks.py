@@ -15,6 +15,11 @@ Plane = Float[Tensor, "batch _ _ _"]
 Mixing = Literal["none", "channels", "tokens"]
 
 
+def in_precision_of(module: nn.Module, x: Tensor) -> Tensor:
+    """A tensor as the weights of the module are that reads it; as it is where there are none."""
+    return x.to(next((weight.dtype for weight in module.parameters()), x.dtype))
+
+
 def on_each(layer: Callable[..., Tensor], planes: Sequence[Plane], *given: Sequence[Any]) -> list[Plane]:
     """`layer(plane, ...)` of every plane, and what is `given` for it.
 

@@ -26,12 +26,10 @@ class D2CVAE(nn.Module):
         self.read_out = read_out
 
     def encode(self, inputs: Any) -> Posterior:
-        """The posterior of encoder inputs, which are brought to the precision of the encoder's weights."""
-        return Posterior.from_moments(self.encoder(_in_precision_of(self.encoder, inputs)))
+        return Posterior.from_moments(self.encoder(inputs))
 
     def decode(self, latent: Planes) -> BasisField:
-        """The basis fields of latent planes, which are brought to the precision of the decoder's weights."""
-        return self.decoder(_in_precision_of(self.decoder, latent))
+        return self.decoder(latent)
 
     def function(self, latent: Planes) -> ImplicitFunction:
         """The batch of continuous functions that latent planes (not whitened) stand for."""
@@ -41,13 +39,3 @@ class D2CVAE(nn.Module):
     def last_layer(self) -> Tensor:
         """Weight of the read-out's last layer, where adversarial and likelihood gradients are balanced."""
         return self.read_out.last_layer
-
-
-def _in_precision_of(module: nn.Module, inputs: Any) -> Any:
-    """Floating-point tensors, alone or in a tuple, as the module's weights are; anything else as it is."""
-    if isinstance(inputs, tuple | list):
-        return tuple(_in_precision_of(module, one) for one in inputs)
-    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
-        return inputs
-    weight = next((one for one in module.parameters() if one.is_floating_point()), inputs)
-    return inputs.to(weight.dtype)

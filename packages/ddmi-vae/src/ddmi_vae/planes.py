@@ -20,6 +20,7 @@ from ddmi_vae.blocks import (
     Upsample,
     check_shortcuts,
     group_norm,
+    in_precision_of,
     on_each,
 )
 from ddmi_vae.posterior import Planes
@@ -185,7 +186,7 @@ class PlaneEncoder(nn.Module):
         f is `patch`, times 2 for every level but the first along the scaled axes.  ValueError for sides that f does not
         divide: cells at the right and bottom would be lost, and what is left would be shifted.
         """
-        features = [planes] if isinstance(planes, Tensor) else list(planes)
+        features = [in_precision_of(self, plane) for plane in ([planes] if isinstance(planes, Tensor) else planes)]
         _check_planes("PlaneEncoder", features, self.layout, self.in_channels)
         for name, plane, scaled in zip(self.layout.planes, features, self.scaled, strict=True):
             sides = tuple(plane.shape[-2:])
@@ -243,7 +244,7 @@ class PlaneDecoder(nn.Module):
 
     def forward(self, latent: Planes) -> BasisField:
         """(batch, C, rows, columns) planes to basis fields, coarse to fine."""
-        features = list(latent)
+        features = [in_precision_of(self, plane) for plane in latent]
         _check_planes("PlaneDecoder", features, self.layout, self.latent_channels)
         features = self.middle(on_each(self.stem, features))
         fields: list[list[Tensor]] = []

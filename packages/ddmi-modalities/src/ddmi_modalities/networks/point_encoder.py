@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ddmi_fields import PlaneLayout
 from ddmi_fields.blocks import ResidualBlock
 from ddmi_vae import EncoderConfig, PlaneEncoder, PlaneEncoderConfig, Planes
+from ddmi_vae.blocks import in_precision_of
 
 
 class CellPooling:
@@ -36,8 +37,9 @@ class CellPooling:
         self.segment_of[self.order] = segment
 
     def _reduce(self, features: Tensor, reduction: Literal["max", "mean"]) -> Float[Tensor, "occupied channel"]:
-        ordered = features.float().flatten(0, 1).index_select(0, self.order)
-        return torch.segment_reduce(ordered, reduction, lengths=self.lengths)
+        exact = torch.promote_types(features.dtype, torch.float32)
+        ordered = features.to(exact).flatten(0, 1).index_select(0, self.order)
+        return torch.segment_reduce(ordered, reduction, lengths=self.lengths).to(features.dtype)
 
     def maximum(self, features: Float[Tensor, "batch point channel"]) -> Float[Tensor, "batch point channel"]:
         """For each point, the largest value of each channel in its cell."""
@@ -118,15 +120,16 @@ class LocalPoolPointNet(nn.Module):
         # Under bfloat16 autocast it learns several times slower, colours hardly at all: places and features of points
         # differ by less than the rounding, and the largest of a cell are tied.
         with torch.autocast(points.device.type, enabled=False):
-            return self._planes(points.to(self.lift.weight.dtype))
+            return self._planes(points.to(torch.promote_types(points.dtype, torch.float32)))
 
     def _planes(self, points: Float[Tensor, "batch point _"]) -> Planes:
         coords = points[..., : len(self.layout.axes)]
         pools = plane_pools(coords, self.layout, self.size)
-        h = self.lift(torch.cat((points, cell_offsets(coords, self.size)), dim=-1) if self.offsets else points)
+        carried = torch.cat((points, cell_offsets(coords, self.size)), dim=-1) if self.offsets else points
+        h = self.lift(in_precision_of(self, carried))
         for i, block in enumerate(self.blocks):
             if i:
-                pooled = sum((pool.maximum(h) for pool in pools), start=torch.zeros((), device=h.device))
+                pooled = sum((pool.maximum(h) for pool in pools), start=h.new_zeros(()))
                 h = torch.cat((h, pooled), dim=-1)
             h = block(h)
         features = self.out(h)
@@ -180,6 +183,12 @@ class PointPlaneEncoder(nn.Module):
                 f"PointPlaneEncoder: the point network makes {points.channels} channels, the plane encoder wants "
                 f"{planes.in_channels}"
             )
+        factor = planes.patch * 2 ** len(planes.downsamples)
+        if points.size % factor:
+            raise ValueError(
+                f"PointPlaneEncoder: planes of {points.size} cells a side cannot be reduced by {factor}; give a size "
+                f"that {factor} divides, such as {-(-points.size // factor) * factor}"
+            )
         self.points = points
         self.planes = planes
         self.direct = nn.Conv2d(points.in_channels, planes.out.out_channels // 2, 1) if direct else None
@@ -193,7 +202,10 @@ class PointPlaneEncoder(nn.Module):
         if self.direct is None:
             return moments
         with torch.autocast(points.device.type, enabled=False):
-            means = [self.direct(plane) for plane in self._cell_means(points, moments[0].shape[-1])]
+            means = [
+                self.direct(in_precision_of(self, plane)).float()
+                for plane in self._cell_means(points, moments[0].shape[-1])
+            ]
             paired = [(mean, *plane.float().chunk(2, dim=1)) for mean, plane in zip(means, moments, strict=True)]
             return tuple(torch.cat((direct + mean, log), dim=1) for direct, mean, log in paired)
 

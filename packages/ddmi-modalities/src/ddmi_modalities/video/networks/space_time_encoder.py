@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ddmi_fields import PlaneLayout
 from ddmi_modalities.video.networks.transformer import AxisPooling, Positions, SpaceTimeLayer
 from ddmi_vae import EncoderConfig, Planes
+from ddmi_vae.blocks import in_precision_of
 
 POOLED = {"xy": "(b y x) t d", "yt": "(b t y) x d", "xt": "(b t x) y d"}
 """For each plane of `PlaneLayout.video()` its sequences, along the axis that it does not have."""
@@ -106,7 +107,9 @@ class SpaceTimeEncoder(nn.Module):
                 f"SpaceTimeEncoder: wanted clips (batch, {self.in_channels}, frame, rows, columns) whose sides are "
                 f"multiples of the patch of {self.patch}, got {tuple(clips.shape)}"
             )
-        patches = rearrange(clips, "b c t (y p) (x q) -> b t y x (p q c)", p=self.patch, q=self.patch)
+        patches = rearrange(
+            in_precision_of(self, clips), "b c t (y p) (x q) -> b t y x (p q c)", p=self.patch, q=self.patch
+        )
         x = self.embed(patches)
         batch, frames, rows, columns, _ = x.shape
         in_time, in_space = self.positions.time(frames, x.device), self.positions.space(rows, columns, x.device)

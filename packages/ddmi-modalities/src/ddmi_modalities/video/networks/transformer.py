@@ -139,7 +139,7 @@ class AxisPooling(nn.Module):
         """The tokens with their positions, after the learned one."""
         scales = torch.logspace(0, math.log2(FINEST), x.shape[2] // 2, base=2.0, device=x.device)
         angles = math.pi * cell_centres(x.shape[1], device=x.device)[:, None] * scales
-        placed = x + torch.cat((angles.sin(), angles.cos()), dim=-1)
+        placed = x + torch.cat((angles.sin(), angles.cos()), dim=-1).to(self.token.dtype)
         return torch.cat((self.token.expand(len(x), 1, -1), placed), dim=1)
 
     def forward(self, x: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch width"]:
