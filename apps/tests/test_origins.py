@@ -45,7 +45,7 @@ def test_latents_of_replaced_pictures_are_encoded_anew(tmp_path: Path, capsys: p
     for picture in pictures(data, 20).glob("*/*.png"):  # as many, of the same names, and as old as before
         shutil.copystat(run / "config.json", picture)
     assert main([*again, "4"]) == 0
-    assert "train.npy is of other data, or of another autoencoder: encoding anew" in capsys.readouterr().err
+    assert "train.npy is damaged, or of other data or another autoencoder: encoding anew" in capsys.readouterr().err
     assert not np.array_equal(np.load(run / "latents" / "train.npy"), before)
 
 

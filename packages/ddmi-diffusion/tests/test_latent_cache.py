@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 
 from ddmi_diffusion import (
+    CheckpointError,
     DiffusionObjective,
     LatentBatch,
     LatentCache,
@@ -45,8 +48,8 @@ def test_rows_come_back_to_half_precision(tmp_path: Path) -> None:
 def test_another_key_a_truncated_file_and_an_unfinished_build(tmp_path: Path) -> None:
     path = tmp_path / "train.npy"
     LatentCache.build(path, "key", 8, moments(8))
-    assert LatentCache.valid(path, "key")
-    assert not LatentCache.valid(path, "other")
+    assert LatentCache.opened(path, "key")
+    assert not LatentCache.opened(path, "other")
     with pytest.raises(ValueError, match="made by another model"):
         LatentCache(path, "other")
 
@@ -56,12 +59,46 @@ def test_another_key_a_truncated_file_and_an_unfinished_build(tmp_path: Path) ->
 
     with pytest.raises(RuntimeError, match="power cut"):
         LatentCache.build(path, "new", 8, breaks())  # type: ignore[arg-type]
-    assert LatentCache.valid(path, "key"), "the old cache is untouched"
+    assert LatentCache.opened(path, "key"), "the old cache is untouched"
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "no half file is left"
     path.write_bytes(path.read_bytes()[:100])
-    assert not LatentCache.valid(path, "key")
+    assert not LatentCache.opened(path, "key")
     with pytest.raises(ValueError, match="delete it"):
         LatentCache(path, "key")
+
+
+def test_any_other_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "train.npy"
+    LatentCache.build(path, "key", 8, moments(8))
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"train\.npy: its checksum is wrong; delete it and train again"):
+        LatentCache(path, "key")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"key": 3}', "[" * 10**5, '{"key": "key", "rows": "8"}'])
+def test_a_damaged_description_is_no_cache(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "train.npy"
+    LatentCache.build(path, "key", 8, moments(8))
+    path.with_suffix(".json").write_text(text)
+    assert LatentCache.opened(path, "key") is None
+    with pytest.raises(ValueError, match=r"latent cache .*train\.npy: .*; delete it"):
+        LatentCache(path, "key")
+
+
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.FileIO):
+        def write(self, content: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    opened = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda self, mode="r", **rest: Full(self, "w+") if mode == "w+b" else opened(self, mode)
+    )
+    with pytest.raises(CheckpointError, match=r"cannot write .*train\.npy: No space left on device"):
+        LatentCache.build(tmp_path / "train.npy", "key", 8, moments(8))
+    assert not list(tmp_path.iterdir())
 
 
 def test_announced_rows_must_come(tmp_path: Path) -> None:

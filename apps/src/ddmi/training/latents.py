@@ -142,11 +142,11 @@ def cached_moments(
     views = experiment.diffusion.cache_views
     content = [weights_sha256(vae), to_json(experiment.modality), views, len(data), content_of(experiment, data)]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    missing = not LatentCache.valid(path, key)
+    cache = LatentCache.opened(path, key)
     processes.wait_for_everyone()  # all have looked before one writes
-    if missing:
+    if cache is None:
         if path.exists():
-            logger.warning("%s is of other data, or of another autoencoder: encoding anew", path)
+            logger.warning("%s is damaged, or of other data or another autoencoder: encoding anew", path)
         batches = (batch for view in range(views) for batch in encoded(experiment, vae, data, processes, view))
         if processes.is_main_process:
             LatentCache.build(path, key, views * len(data), batches)
@@ -154,7 +154,7 @@ def cached_moments(
             for _ in batches:
                 pass
         processes.wait_for_everyone()
-    return LatentCache(path, key)
+    return cache or LatentCache(path, key)
 
 
 def content_of(experiment: Experiment, data: DataSet[Any]) -> str:

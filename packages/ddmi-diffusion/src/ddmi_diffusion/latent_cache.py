@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ddmi_diffusion.atomic_files import atomic_write_text, explain_write, remove_stale, replacing
 from ddmi_diffusion.latent_objective import LatentBatch
 from ddmi_diffusion.latent_space import PlaneShape
 from ddmi_diffusion.randomness import StepRandom
@@ -22,25 +25,32 @@ Planes = tuple[Tensor, ...]
 class LatentCache:
     """Posterior means and standard deviations of a data set, one row an item and view, in float16.
 
-    `PATH` is a .npy file of (rows, 2 x elements); `PATH.json` names the key it was made for and the plane shapes.
-    As a data set, item i is row i; `LatentCache.collate` makes a `LatentBatch` of rows.
+    `PATH` is a .npy file of (rows, 2 x elements); `PATH.json` names the key it was made for, the plane shapes and the
+    sha256 of that file.  As a data set, item i is row i; `LatentCache.collate` makes a `LatentBatch` of rows.
+
+    Raises ValueError where a file cannot be read, was made for another key, or is not as it was written.
     """
 
     def __init__(self, path: Path, key: str) -> None:
-        meta_path = _meta(path)
         try:
-            meta = json.loads(meta_path.read_text())
+            meta = json.loads(_meta(path).read_text(encoding="utf-8"))
+            known, count, checksum = meta["key"], meta["rows"], meta["sha256"]
+            shapes = tuple((c, h, w) for c, h, w in meta["plane_shapes"])
+            width = 2 * sum(math.prod(shape) for shape in shapes)
+            if known != key:
+                raise ValueError(f"made by another model (key {str(known)[:12]}, wanted {key[:12]})")
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != checksum:
+                    raise ValueError("its checksum is wrong")
             rows = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"latent cache {path}: cannot be read ({error}); delete it and train again") from error
-        if meta["key"] != key:
-            raise ValueError(f"latent cache {path}: made by another model (key {meta['key'][:12]}, wanted {key[:12]})")
+            if rows.shape != (count, width) or rows.dtype != np.float16:
+                raise ValueError(f"it holds {rows.dtype} {rows.shape}, wanted float16 {(count, width)}")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, OSError | ValueError) else "its description is damaged"
+            raise ValueError(f"latent cache {path}: {reason}; delete it and train again") from error
         self.path = path
-        self.plane_shapes: tuple[PlaneShape, ...] = tuple((c, h, w) for c, h, w in meta["plane_shapes"])
+        self.plane_shapes: tuple[PlaneShape, ...] = shapes
         self.rows = rows
-        width = 2 * sum(math.prod(shape) for shape in self.plane_shapes)
-        if rows.ndim != 2 or rows.shape != (meta["rows"], width):
-            raise ValueError(f"latent cache {path}: holds {rows.shape}, wanted {(meta['rows'], width)}; delete it")
 
     def __len__(self) -> int:
         return int(self.rows.shape[0])
@@ -70,51 +80,56 @@ class LatentCache:
     def build(cls, path: Path, key: str, rows: int, batches: Iterable[tuple[Planes, Planes]]) -> LatentCache:
         """Writes the moments that `batches` yields, `rows` in all, and opens the result.
 
-        The file gets its name when it is complete, so an interrupted build leaves no half cache.
+        The file gets its name when it is complete, so an interrupted build leaves no half cache.  It is written row
+        after row and never mapped meanwhile: a full disk is a CheckpointError here, and a crash at a write to a map.
+        Raises ValueError for moments that are not finite, naming the item, and for another number of rows.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.npy")
-        out: np.memmap | None = None
-        shapes: list[tuple[int, ...]] = []
-        filled = 0
-        limit = float(np.finfo(np.float16).max)
-        try:
-            for means, stds in batches:
-                flat = torch.cat([plane.float().cpu().flatten(1) for plane in (*means, *stds)], dim=1)
-                if out is None:
-                    shapes = [tuple(mean.shape[1:]) for mean in means]
-                    out = np.lib.format.open_memmap(temporary, "w+", np.float16, (rows, flat.shape[1]))
-                bad = (~flat.isfinite().all(1)).nonzero().flatten().tolist()
-                if bad:
-                    raise ValueError(
-                        f"latent cache {path}: the moments of item {filled + bad[0]} are NaN or infinite; look at that "
-                        "item, or at the autoencoder's weights and precision"
-                    )
-                if filled + len(flat) > rows:
-                    raise ValueError(f"latent cache {path}: more than the {rows} rows that were announced")
-                out[filled : filled + len(flat)] = flat.clamp(-limit, limit).numpy().astype(np.float16)
-                filled += len(flat)
-            if out is None or filled != rows:
-                raise ValueError(f"latent cache {path}: {filled} rows came, {rows} were announced")
-            out.flush()
-            del out
-            meta = {"key": key, "rows": rows, "plane_shapes": shapes}
-            temporary_meta = temporary.with_suffix(".json")
-            temporary_meta.write_text(json.dumps(meta))
-            os.replace(temporary, path)
-            os.replace(temporary_meta, _meta(path))
-        finally:
-            temporary.unlink(missing_ok=True)
+        with explain_write(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_stale(path.parent)
+            with replacing(path) as temporary, temporary.open("w+b") as file:
+                shapes = _write(file, path, rows, batches)
+                file.flush()
+                os.fsync(file.fileno())
+                file.seek(0)
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        meta = {"key": key, "rows": rows, "plane_shapes": shapes, "sha256": checksum}
+        atomic_write_text(_meta(path), json.dumps(meta))
         return cls(path, key)
 
     @classmethod
-    def valid(cls, path: Path, key: str) -> bool:
-        """Whether a complete cache for `key` is at `path`."""
+    def opened(cls, path: Path, key: str) -> LatentCache | None:
+        """The cache for `key` at `path`; None where there is none, or it is damaged."""
         try:
-            cls(path, key)
-        except (ValueError, KeyError):
-            return False
-        return True
+            return cls(path, key)
+        except ValueError:
+            return None
+
+
+def _write(file: BinaryIO, path: Path, rows: int, batches: Iterable[tuple[Planes, Planes]]) -> list[tuple[int, ...]]:
+    """Header and rows of a .npy file; returns the shapes of the planes of a row."""
+    limit = float(np.finfo(np.float16).max)
+    shapes: list[tuple[int, ...]] = []
+    filled = 0
+    for means, stds in batches:
+        flat = torch.cat([plane.float().cpu().flatten(1) for plane in (*means, *stds)], dim=1)
+        if not shapes:
+            shapes = [tuple(mean.shape[1:]) for mean in means]
+            header = dict(descr="<f2", fortran_order=False, shape=(rows, flat.shape[1]))
+            np.lib.format.write_array_header_1_0(file, header)
+        bad = (~flat.isfinite().all(1)).nonzero().flatten().tolist()
+        if bad:
+            raise ValueError(
+                f"latent cache {path}: the moments of item {filled + bad[0]} are NaN or infinite; look at that "
+                "item, or at the autoencoder's weights and precision"
+            )
+        if filled + len(flat) > rows:
+            raise ValueError(f"latent cache {path}: more than the {rows} rows that were announced")
+        file.write(flat.clamp(-limit, limit).numpy().astype("<f2").tobytes())
+        filled += len(flat)
+    if not shapes or filled != rows:
+        raise ValueError(f"latent cache {path}: {filled} rows came, {rows} were announced")
+    return shapes
 
 
 def _meta(path: Path) -> Path:
