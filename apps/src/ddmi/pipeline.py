@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class DDMI(nn.Module):
         self.diffusion = diffusion
         self.conditioner = conditioner
         self.guide = guide
+        self.revision: str | None = None
+        """The commit of the repository that it was loaded from."""
 
     @property
     def device(self) -> torch.device:
@@ -214,7 +217,9 @@ class DDMI(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: Path | str, *, device: torch.device | str = "cpu") -> DDMI:
-        """Loads a directory, or the name of a repository on the Hugging Face hub, in evaluation mode.
+        """Loads a directory, or a repository on the Hugging Face hub (hf:OWNER/NAME[@REVISION]), in evaluation mode.
+
+        Of a repository the commit is logged, and is the model's `revision`.
 
         Raises ValueError that names the file and the remedy: a directory without a model, a truncated file, weights of
         another configuration.
@@ -224,6 +229,7 @@ class DDMI(nn.Module):
         vae = experiment.vae.build(experiment.modality.layout)
         load_weights(vae, directory / VAE, hint="train stage 1 with `ddmi train ... --stage vae`")
         model = cls(experiment, vae)
+        model.revision = directory.name if HUB.fullmatch(str(source)) else None
         if (directory / DENOISER).exists():
             tensors, meta = read_tensors(directory / LATENT_SPACE)
             if meta.get(AUTOENCODER, known := weights_sha256(vae)) != known:
@@ -259,20 +265,28 @@ def read_experiment(directory: Path) -> Experiment:
     return read_experiment_file(path)
 
 
+HUB = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+"""A repository on the Hugging Face hub: hf:OWNER/NAME, or hf:OWNER/NAME@REVISION."""
+
+
 def _directory(source: Path | str) -> Path:
-    """A local directory, or a snapshot of a hub repository `owner/name`."""
-    path = Path(source)
-    if path.exists() or str(source).count("/") != 1 or str(source).startswith(("/", ".", "~")):
-        return path
-    if (path.parent).is_dir():  # a mistyped local path, such as runs/dmeo
+    """A local directory, or the snapshot of a repository that `HUB` names: nothing else leads to the network."""
+    text = str(source)
+    named = HUB.fullmatch(text)
+    if named is None:
+        if text.startswith("hf:"):
+            raise ValueError(f"{text!r} names no repository; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
+        path = Path(source).expanduser()
+        if not path.exists() and HUB.fullmatch(f"hf:{text}"):
+            raise ValueError(f"there is no directory {text!r} here; a repository on the hub is named hf:{text}")
         return path
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors"]))
+        patterns = ["*.json", "*.safetensors"]
+        path = Path(snapshot_download(named["name"], revision=named["revision"], allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{source!r} is neither a directory here nor a repository that could be had ({reason})"
-        ) from error
+        raise ValueError(f"{text!r} could not be had ({str(error).splitlines()[0]})") from error
+    logger.info("%s is commit %s", text, path.name)
+    return path

@@ -26,7 +26,7 @@ class Sample:
     RENAMED: ClassVar[dict[str, str]] = {"steps": "num-steps", "guidance": "guidance-scale"}
 
     run_dir: Annotated[Positional[Path], tyro.conf.arg(name="run")]
-    """A run, a saved model, or a repository on the Hugging Face hub."""
+    """A run, a saved model, or hf:OWNER/NAME[@REVISION], a repository on the Hugging Face hub."""
     count: int = 16
     """How many."""
     seed: int = 0

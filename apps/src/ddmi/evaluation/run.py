@@ -102,6 +102,7 @@ def evaluate_run(
             "num_steps": chosen["num_steps"] if model.can_sample else None,
             "settings": asdict(settings),
             "sha256_files": {key: sha256_file(value) for key, value in files.items()},
+            "revision": model.revision,
             "sha256_checkpoint": checkpoint_sha256(directory),
             "versions": {"python": platform.python_version()}
             | {one: importlib.metadata.version(one) for one in REPORTED},
