@@ -65,7 +65,8 @@ def ablate(ablation: Ablation, out: Path, device: torch.device | str = "cpu") ->
     for (name, seed), experiment in planned.items():
         directory = out / name / str(seed)
         logger.info("%s, seed %d: %s", name, seed, VARIANTS[name].summary)
-        start_run(experiment, directory, fresh=False).train(("vae", "diffusion"), resume=True)
+        with start_run(experiment, directory, fresh=False) as run:
+            run.train(("vae", "diffusion"), resume=True)
         if not _measured(directory, ablation.evaluation):
             # seeds of samples are alike, so that runs differ by their training only
             evaluate_run(DDMI.from_pretrained(directory, device=device), directory, OFFLINE, ablation.evaluation)

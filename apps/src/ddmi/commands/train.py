@@ -71,10 +71,10 @@ class Train:
         from ddmi.training.run import start_run
 
         directory = self.run_dir or Path("runs") / f"{experiment.recipe}-{experiment.preset}"
-        run = start_run(experiment, directory, fresh=not self.resume and self.stage in ("all", "vae"))
-        if self.vae is not None and not (self.resume and (directory / VAE).exists()):
-            run.take_vae(self.vae)
-        run.train(chosen, self.resume)
+        with start_run(experiment, directory, fresh=not self.resume and self.stage in ("all", "vae")) as run:
+            if self.vae is not None and not (self.resume and (directory / VAE).exists()):
+                run.take_vae(self.vae)
+            run.train(chosen, self.resume)
 
     def _needs_data(self) -> bool:
         from ddmi.registry import recipes

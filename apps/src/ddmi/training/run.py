@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from ddmi.training.objectives import vae_objective
 from ddmi_diffusion import (
     Trainer,
     TrainerConfig,
+    alone_in,
     atomic_write_text,
     checkpoint_step,
     latest_checkpoint,
@@ -203,14 +206,24 @@ class Run:
         return resume and latest_checkpoint(self.directory / stage / "checkpoints") is not None
 
 
-def start_run(experiment: Experiment, directory: Path, *, fresh: bool) -> Run:
-    """A run in a directory, new or gone on with; its config.json is written.
+@contextmanager
+def start_run(experiment: Experiment, directory: Path, *, fresh: bool) -> Iterator[Run]:
+    """A run in a directory, new or gone on with, while nobody else trains there; its config.json is written.
 
-    Raises ValueError where `fresh` and anything was trained there, where it was of another model (its checkpoints could
-    not be loaded), and for a directory that is a file.
+    Raises ValueError where another process trains there, where `fresh` and anything was trained there, where it was of
+    another model (its checkpoints could not be loaded), and for a directory that is a file.
     """
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"--run {directory} is a file; name a directory")
+    run = Run(experiment, directory)
+    with alone_in(directory) if run.processes.is_main_process else nullcontext():
+        _check_directory(experiment, directory, fresh)
+        if run.processes.is_main_process:
+            atomic_write_text(directory / CONFIG, experiment_text(experiment))
+        yield run
+
+
+def _check_directory(experiment: Experiment, directory: Path, fresh: bool) -> None:
     if (directory / VAE).exists() or any((directory / stage / "checkpoints").exists() for stage in STAGES):
         if fresh:
             raise ValueError(f"{directory} holds a run already; go on with --resume, or name another --run")
@@ -221,11 +234,6 @@ def start_run(experiment: Experiment, directory: Path, *, fresh: bool) -> Run:
                     f"{directory} was started with another {part}; go on with its own settings (--config "
                     f"{directory / CONFIG}), name another --run, or remove it"
                 )
-    run = Run(experiment, directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    if run.processes.is_main_process:
-        atomic_write_text(directory / CONFIG, experiment_text(experiment))
-    return run
 
 
 def _millions(module: nn.Module) -> str:

@@ -20,6 +20,7 @@ from ddmi_diffusion.objective import Objective
 from ddmi_diffusion.progress import Progress
 from ddmi_diffusion.prompted_latents import PromptedLatents
 from ddmi_diffusion.randomness import StepRandom, seeded_normal
+from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.schedulers import make_scheduler
 from ddmi_diffusion.trainer import NonFiniteLossError, Trainer
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
@@ -57,6 +58,7 @@ __all__ = [
     "TrainerConfig",
     "TrainingInterrupted",
     "UNetConfig",
+    "alone_in",
     "atomic_write_text",
     "checkpoint_step",
     "encode_prompts",

@@ -88,14 +88,15 @@ def remove_stale(directory: Path) -> None:
         rest, _, pid = path.name.rpartition("-")
         with suppress(OSError):
             if rest.endswith(f"-{socket.gethostname()}") and pid.isdigit():
-                abandoned = not _alive(int(pid))
+                abandoned = not process_is_alive(int(pid))
             else:
                 abandoned = time.time() - path.stat().st_mtime > _ABANDONED
             if abandoned:
                 remove(path)
 
 
-def _alive(pid: int) -> bool:
+def process_is_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

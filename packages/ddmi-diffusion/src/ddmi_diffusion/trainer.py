@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
 from ddmi_diffusion.precision import choose_precision
 from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.resumption import CHECKPOINTS, describe_run, note_changes, starting_point
+from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.run_log import RunLog
 from ddmi_diffusion.trained_objective import Gradients, MuonTakes, TrainedObjective
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
@@ -107,11 +109,16 @@ class Trainer:
 
         Raises
         ------
-        ValueError: without `resume`, when the run has checkpoints; with it, when they do not fit the model.
+        ValueError: without `resume`, when the run has checkpoints; with it, when they do not fit the model; when
+            another process trains in the directory.
         CheckpointError: when a checkpoint cannot be read or written.
         NonFiniteLossError: when a loss or gradient is not finite; nothing is saved after the step before it.
         TrainingInterrupted: after SIGINT or SIGTERM, when the running step has been finished and saved.
         """
+        with alone_in(self.run_dir) if self.accelerator.is_main_process else nullcontext():
+            return self._fit(resume)
+
+    def _fit(self, resume: bool) -> dict[str, float]:
         main = self.accelerator.is_main_process
         path, notes = starting_point(self.run_dir, resume)
         start, metrics, precision = 0, dict[str, float](), None
