@@ -21,10 +21,11 @@ from torch import Tensor
 from ddmi_diffusion import atomic_files
 from ddmi_diffusion.checkpoint import CheckpointError, latest_checkpoint, load_checkpoint
 from ddmi_diffusion.device_transfer import detach, to_device
+from ddmi_diffusion.divergence import NonFiniteLossError
 from ddmi_diffusion.interruption import TrainingInterrupted
 from ddmi_diffusion.objective import Objective
 from ddmi_diffusion.trained_objective import TrainedObjective
-from ddmi_diffusion.trainer import NonFiniteLossError, Trainer
+from ddmi_diffusion.trainer import Trainer
 from ddmi_diffusion.trainer_config import OptimizerConfig
 
 _spec = importlib.util.spec_from_file_location("tiny_training", Path(__file__).with_name("tiny_training.py"))

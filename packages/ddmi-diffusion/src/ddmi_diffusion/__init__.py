@@ -9,6 +9,7 @@ from ddmi_diffusion.data_order import DataOrder
 from ddmi_diffusion.denoiser import Denoiser, DenoiserConfig
 from ddmi_diffusion.diffusion import Guidance, LatentDiffusion
 from ddmi_diffusion.dit import DiTConfig, PlaneDiT
+from ddmi_diffusion.divergence import NonFiniteLossError
 from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.interruption import TrainingInterrupted
 from ddmi_diffusion.latent_cache import LatentCache
@@ -22,7 +23,7 @@ from ddmi_diffusion.prompted_latents import PromptedLatents
 from ddmi_diffusion.randomness import StepRandom, seeded_normal
 from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.schedulers import make_scheduler
-from ddmi_diffusion.trainer import NonFiniteLossError, Trainer
+from ddmi_diffusion.trainer import Trainer
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 from ddmi_diffusion.unet import PlaneUNet, UNetConfig
 

@@ -47,11 +47,17 @@ _NAME = re.compile(r"step-(\d+)")
 
 
 def save_checkpoint(
-    root: Path | str, step: int, tensors: Mapping[str, Mapping[str, Tensor]], meta: Mapping[str, Any], keep: int
+    root: Path | str,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    meta: Mapping[str, Any],
+    keep: int,
+    spare: Path | None = None,
 ) -> Path:
     """Write `root`/step-00000123: one safetensors file for each entry of `tensors`, and `meta` in state.json.
 
-    Keeps the `keep` newest checkpoints (at least the one just written) and removes what killed processes left.
+    Keeps the `keep` newest checkpoints (at least the one just written) and `spare`, and removes what killed processes
+    left.
     Raises CheckpointError when it cannot be written; then older checkpoints are untouched. `meta` must be JSON.
     """
     root = Path(root)
@@ -68,15 +74,19 @@ def save_checkpoint(
             state = {"format": 1, "step": step, "files": files, "meta": dict(meta)}
             write_text(temporary / STATE, json.dumps(state, indent=1, allow_nan=False) + "\n")
             flush_directory(temporary)
-        _prune(root, newest=step, keep=keep)
+        prune_checkpoints(root, newest=step, keep=keep, spare=spare)
     return path
 
 
-def _prune(root: Path, newest: int, keep: int) -> None:
-    """Directories of later steps, which a fall back to an older checkpoint leaves, are not this run's to remove."""
+def prune_checkpoints(root: Path, newest: int, keep: int, spare: Path | None = None) -> None:
+    """Removes all but the `keep` newest checkpoints and `spare`.
+
+    Directories of later steps, which a fall back to an older checkpoint leaves, are not this run's to remove.
+    """
     done = [path for path in checkpoint_directories(root) if checkpoint_step(path) <= newest]
     for path in done[: -max(keep, 1)]:
-        remove_directory(path)
+        if path != spare:
+            remove_directory(path)
 
 
 def checkpoint_directories(root: Path | str) -> list[Path]:
@@ -122,11 +132,16 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, dict[str, Tensor]], dic
     return tensors, state["meta"]
 
 
+def read_meta(path: Path) -> dict[str, Any]:
+    """The meta that `save_checkpoint` was given.  Raises CheckpointError where state.json cannot be read."""
+    return _read_state(path)["meta"]
+
+
 def _read_state(path: Path) -> dict[str, Any]:
     file = path / STATE
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(_broken(file, str(error))) from error
     if not isinstance(state, dict) or not _well_formed(state):
         raise CheckpointError(_broken(file, "it is not the state of a checkpoint of format 1"))

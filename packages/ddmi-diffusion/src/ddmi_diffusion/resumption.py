@@ -38,7 +38,8 @@ def starting_point(run_dir: Path, resume: bool) -> tuple[Path | None, list[str]]
         return path, [f"{p} is incomplete and left out" for p in broken] + [f"resuming from {path}"]
     if present:
         raise CheckpointError(
-            f"none of the {len(present)} checkpoint(s) under {root} is complete; remove them to start again"
+            f"none of the {len(present)} checkpoint(s) under {root} is complete: restore one from a copy, or remove "
+            f"{root} to train this stage from its beginning"
         )
     return None, [f"{run_dir} has no checkpoint yet: starting at step 0"]
 

@@ -14,9 +14,26 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from ddmi_diffusion.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from ddmi_diffusion.checkpoint import (
+    CheckpointError,
+    checkpoint_directories,
+    checkpoint_step,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
 from ddmi_diffusion.data_order import BatchShare, Collate, Items, StepLoader
 from ddmi_diffusion.device_transfer import to_device
+from ddmi_diffusion.divergence import (
+    NonFiniteLossError,
+    back_before_divergence,
+    check_finite,
+    exploded,
+    finite_or_none,
+    last_sound,
+    mark_diverged,
+    mark_exploded,
+)
 from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
 from ddmi_diffusion.precision import choose_precision
@@ -30,10 +47,6 @@ from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 logger = logging.getLogger("ddmi")
 
 _MODEL_STREAM, _DISCRIMINATOR_STREAM = 1, 2  # of StepRandom; 0 is the data's
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss or gradient became infinite or not-a-number. The state before it is kept."""
 
 
 class Trainer:
@@ -93,6 +106,10 @@ class Trainer:
             self._judge = TrainedObjective(discriminator, settings, config.steps, self.accelerator)
         self.ema = ExponentialMovingAverage(objective, config.ema_decay, config.ema_every) if config.ema_decay else None
         self.precision: str = config.precision
+        self._first_loss: float | None = None
+        """Of the run's first step, which tells later ones that have exploded."""
+        self._unconfirmed: Path | None = None
+        """The checkpoint that was written last, until a step was taken from its weights."""
 
     @property
     def objective(self) -> nn.Module:
@@ -112,15 +129,20 @@ class Trainer:
         ValueError: without `resume`, when the run has checkpoints; with it, when they do not fit the model; when
             another process trains in the directory.
         CheckpointError: when a checkpoint cannot be read or written.
-        NonFiniteLossError: when a loss or gradient is not finite; nothing is saved after the step before it.
+        NonFiniteLossError: when a loss, gradient or weight is not finite; what is saved then stays, and `resume` goes
+            on from the last checkpoint before the explosion.
         TrainingInterrupted: after SIGINT or SIGTERM, when the running step has been finished and saved.
         """
-        with alone_in(self.run_dir) if self.accelerator.is_main_process else nullcontext():
-            return self._fit(resume)
+        main = self.accelerator.is_main_process
+        with alone_in(self.run_dir) if main else nullcontext():
+            removed = back_before_divergence(self.run_dir, self.run_dir / CHECKPOINTS) if main and resume else []
+            self.accelerator.wait_for_everyone()  # all are to find the same checkpoints
+            return self._fit(resume, removed)
 
-    def _fit(self, resume: bool) -> dict[str, float]:
+    def _fit(self, resume: bool, removed: list[str]) -> dict[str, float]:
         main = self.accelerator.is_main_process
         path, notes = starting_point(self.run_dir, resume)
+        notes = removed + notes
         start, metrics, precision = 0, dict[str, float](), None
         if path is not None:
             start, metrics, precision, changes = self._restore(path)
@@ -134,7 +156,12 @@ class Trainer:
                     log = RunLog(self.run_dir, start, total=self.config.steps, tensorboard=board)
                     for note in notes:
                         logger.info("%s", note)
-                metrics = self._loop(start, metrics, log, stop)
+                try:
+                    metrics = self._loop(start, metrics, log, stop)
+                except NonFiniteLossError as error:
+                    if main:
+                        mark_diverged(self.run_dir, str(error))
+                    raise
                 # Scripts may end here: a thread that still held the last message's tensors would abort them.
                 self.accelerator.wait_for_everyone()
                 return metrics
@@ -152,6 +179,8 @@ class Trainer:
             done, timed = step + 1, timed + 1
             if self.ema is not None:
                 self.ema.update(done)
+            if self._first_loss is None:
+                self._first_loss = self._average({"loss": values["loss"]})["loss"]
             last = done == config.steps
             if step % config.log_every == 0 or last or stopping:
                 metrics = self._average(values)
@@ -164,7 +193,7 @@ class Trainer:
             if done in self.milestones:  # before a checkpoint says that it is past
                 self._with_average(self.milestones[done], done)
             if last or stopping or (config.save_every and done % config.save_every == 0):
-                self._save(done, metrics)
+                self._save(done, metrics, self._average({"loss": values["loss"]})["loss"])
             if self.on_preview is not None and config.preview_every and (last or done % config.preview_every == 0):
                 self._with_average(self.on_preview, done)
             if stopping and not last:
@@ -203,20 +232,33 @@ class Trainer:
         if self.accelerator.num_processes > 1:
             state = self.accelerator.reduce(state, reduction="sum")
         loss, norm, asked = state.tolist()
+        self._confirm(loss / self.accelerator.num_processes)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise NonFiniteLossError(self._explain_non_finite(step, gradients))
         return asked > 0
 
+    def _confirm(self, loss: float) -> None:
+        """What the weights that were just saved are worth: this step's loss is the first that they gave."""
+        if self._unconfirmed is not None and self._first_loss is not None and self.accelerator.is_main_process:
+            step, path = checkpoint_step(self._unconfirmed), self._unconfirmed
+            if exploded(loss, self._first_loss):
+                mark_exploded(path)
+            else:
+                prune_checkpoints(path.parent, newest=step, keep=self.config.keep)
+        self._unconfirmed = None
+
     def _explain_non_finite(self, step: int, gradients: Gradients) -> str:
         values = ", ".join(f"{name} {float(value):g}" for name, value in gradients.scalars.items())
-        path = latest_checkpoint(self.run_dir / CHECKPOINTS)
+        return f"step {step}: the gradient norm is {float(gradients.norm):g} ({values}); {self._remedy()}"
+
+    def _remedy(self) -> str:
         remedy = "a lower learning rate, a smaller grad_clip or precision fp32"
-        kept = (
-            f"the last good checkpoint {path} is kept: run again with --resume and {remedy}"
-            if path
-            else f"no checkpoint had been written: run again with {remedy}"
-        )
-        return f"step {step}: the gradient norm is {float(gradients.norm):g} ({values}); {kept}"
+        root = self.run_dir / CHECKPOINTS
+        if (path := last_sound(root)) is not None:
+            return f"the last good checkpoint {path} is kept: run again with --resume and {remedy}"
+        if checkpoint_directories(root):
+            return f"it had exploded before the first checkpoint: run again in another directory with {remedy}"
+        return f"no checkpoint had been written: run again with {remedy}"
 
     def _average(self, values: Mapping[str, Tensor]) -> dict[str, float]:
         """Means over the processes."""
@@ -248,7 +290,7 @@ class Trainer:
             bf16.zero_()
         self.precision = "bf16" if self.accelerator.reduce(bf16.to(self.accelerator.device)).item() else "fp32"
 
-    def _save(self, done: int, metrics: dict[str, float]) -> None:
+    def _save(self, done: int, metrics: dict[str, float], loss: float) -> None:
         if not self.accelerator.is_main_process:
             return
         tensors = {"model": self._model.weights(), "optimizer": self._model.optimizer_state()}
@@ -257,19 +299,30 @@ class Trainer:
         if self._judge is not None:
             tensors["discriminator"] = self._judge.weights()
             tensors["discriminator_optimizer"] = self._judge.optimizer_state()
+        try:
+            check_finite(tensors, f"step {done} is not saved")
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(f"{error}; {self._remedy()}") from None
+        assert self._first_loss is not None
         meta = {
             "step": done,
+            "loss": finite_or_none(loss),
+            "first_loss": finite_or_none(self._first_loss),
             "precision": self.precision,
             "run": describe_run(self.config, self.accelerator.num_processes),
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
             "torch": torch.__version__,
         }
-        save_checkpoint(self.run_dir / CHECKPOINTS, done, tensors, meta, self.config.keep)
+        root = self.run_dir / CHECKPOINTS
+        last = done == self.config.steps and not exploded(loss, self._first_loss)
+        spare = None if last else last_sound(root)  # until the next step tells that these weights are sound
+        self._unconfirmed = save_checkpoint(root, done, tensors, meta, self.config.keep, spare)
 
     def _restore(self, path: Path) -> tuple[int, dict[str, float], str, list[str]]:
         """Load a checkpoint: steps done, last metrics, precision, and what the user should know."""
         tensors, meta = load_checkpoint(path)
         try:
+            check_finite(tensors, "loading")
             notes = self._model.load(tensors["model"], tensors["optimizer"])
             if self._judge is not None:
                 notes += self._judge.load(tensors["discriminator"], tensors["discriminator_optimizer"])
@@ -277,10 +330,15 @@ class Trainer:
                 self.ema.load_state_dict(tensors["ema"])
             elif self.ema is not None:  # switched on since: the average starts from the restored weights
                 self.ema = ExponentialMovingAverage(self.objective, self.config.ema_decay, self.config.ema_every)
+        except NonFiniteLossError as error:
+            raise CheckpointError(
+                f"resuming from {path}: {error}; remove that directory to go on from the checkpoint before it"
+            ) from error
         except KeyError as error:
             raise ValueError(f"resuming from {path}: it has no {error}; start another run with --run") from error
         except ValueError as error:
             raise ValueError(f"resuming from {path}: {error}") from error
         now = describe_run(self.config, self.accelerator.num_processes)
         notes += note_changes(meta["run"], now, meta["precision"])
+        self._first_loss = meta.get("first_loss")
         return meta["step"], meta["metrics"], meta["precision"], notes
