@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from ddmi.experiment.config import Experiment
 from ddmi.experiment.renamed import VERSION, upgraded
 from ddmi.registry import choices, node_type, provider, word_of
+from ddmi_modalities.files.text import read_json
 
 T = TypeVar("T")
 
@@ -48,8 +49,8 @@ def experiment_text(experiment: Experiment) -> str:
 def read_experiment_file(path: Path) -> Experiment:
     """The experiment in a file.  Raises ValueError that names the file, the field, and what to install."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        data = read_json(path)
+    except ValueError as error:
         raise ValueError(f"{path}: cannot be read as JSON ({error}); restore it or train again") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path}: wanted an object of type 'experiment', got {str(data)[:60]}")

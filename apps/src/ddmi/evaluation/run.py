@@ -21,6 +21,7 @@ from ddmi.sampling.kept_samples import GENERATED, KeptSamples
 from ddmi.serialization import to_json
 from ddmi_diffusion import atomic_write_text
 from ddmi_modalities.files.checksums import sha256_file
+from ddmi_modalities.files.text import read_json
 from ddmi_modalities.modality import Modality
 from ddmi_modalities.spec import OFFLINE, EvaluationProtocol
 
@@ -139,7 +140,7 @@ def read_evaluations(directory: Path) -> list[dict[str, Any]]:
     records = []
     for path in sorted((directory / EVALUATIONS).glob("*.json")):
         try:
-            record = json.loads(path.read_text())
+            record = read_json(path)
             if not {"protocol", "metrics", "sha256_checkpoint", "deviations"} <= set(record):
                 raise ValueError("fields are missing")
         except (OSError, ValueError, TypeError) as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
 
 from tyro.conf import Fixed
 
@@ -136,3 +137,27 @@ class Experiment:
     """Stage 2."""
     diffusion_training: TrainerConfig
     """How stage 2 is trained."""
+
+    def __post_init__(self) -> None:
+        for part in ("vae", "losses", "diffusion"):
+            _check_counts(getattr(self, part), part)
+
+
+LARGEST, LONGEST = 2**16, 1000
+"""Widths, heads, steps of noise and the like of a network, and its blocks and layers."""
+REPEATED = ("blocks", "layers", "depth", "pooling_depth")
+
+
+def _check_counts(value: Any, where: str) -> None:
+    """ValueError for a network that no machine builds: a slip of a finger would keep it busy for hours."""
+    if is_dataclass(value):
+        for one in fields(value):
+            _check_counts(getattr(value, one.name), f"{where}.{one.name}")
+    elif isinstance(value, tuple | list):
+        for one in value:
+            _check_counts(one, where)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        most = LONGEST if where.rpartition(".")[2] in REPEATED else LARGEST
+        counted = where.endswith("noise.steps") or not where.endswith(("items", "start", "ramp", "steps"))
+        if counted and abs(value) > most:
+            raise ValueError(f"{where} is {value}, and networks have at most {most} of such; give fewer")

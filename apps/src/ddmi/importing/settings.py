@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 import yaml  # type: ignore[import-untyped]
 
 from ddmi.reference.options import Domain
+from ddmi_modalities.files.text import read_text
 
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 """Numbers to OmegaConf, which the reference implementation reads its files with, and words to YAML 1.1."""
@@ -95,10 +96,20 @@ def _beside(path: Path, named: str) -> Path:
     )
 
 
+class _WithoutAliases(yaml.SafeLoader):  # type: ignore[misc]
+    """Plain values, each written out: a few hundred bytes of aliases can stand for more than memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.YAMLError(f"line {mark.line + 1} refers to an anchor; write its value out")
+        return super().compose_node(parent, index)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = _numbers(yaml.safe_load(path.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = _numbers(yaml.load(read_text(path), Loader=_WithoutAliases))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: cannot be read as YAML ({reason}); name the file of the training") from error
     if not isinstance(content, dict):

@@ -8,12 +8,15 @@ does not know is an inert stub, which takes state as data and refuses to be call
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from ddmi.importing.pickled_tuples import TooDeep, check_tuples
 
 
 class RefusedCallError(Exception):
@@ -55,6 +58,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         what = "a directory" if path.is_dir() else "not there"
         raise ValueError(f"{path} is {what}; name a checkpoint, such as model-last.pt or ldm-last.pt")
     try:
+        _check_pickle(path)
         stand_ins: list[Any] = [_stand_in(name) for name in get_unsafe_globals_in_checkpoint(path)]
         with safe_globals(stand_ins):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -62,6 +66,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: refused, because it asks to call {error}, which no checkpoint of weights needs; no code of it "
             "has run. Get the file from its publisher again"
+        ) from None
+    except TooDeep as error:
+        raise ValueError(
+            f"{path}: refused, because {error}, which no checkpoint of weights needs; get the file from its publisher "
+            "again"
         ) from None
     except pickle.UnpicklingError as error:
         raise ValueError(
@@ -75,6 +84,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, no dictionary of weights; name a checkpoint")
     return content
+
+
+def _check_pickle(path: Path) -> None:
+    """Before torch reads it: its archive is as it was written, and its pickle can be read in short time."""
+    if not zipfile.is_zipfile(path):
+        return  # torch says what it is
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
+        for name in archive.namelist():
+            if name.endswith("/data.pkl") or name == "data.pkl":
+                check_tuples(archive.read(name))
 
 
 def _stand_in(name: str) -> Callable[..., Any]:

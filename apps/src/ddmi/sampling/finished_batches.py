@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from ddmi_diffusion import atomic_write_text
 from ddmi_modalities.files.checksums import sha256_file
+from ddmi_modalities.files.text import read_json
 
 MARKS = ".sampled"
 
@@ -60,11 +62,10 @@ class FinishedBatches:
         atomic_write_text(self._mark(batch), json.dumps(sums) + "\n")
 
     def others(self) -> list[str]:
-        """Files in the directory, by name, that belong to no batch of this key."""
-        known = {name for mark in self._marks() for name in self._sums(mark)}
-        found = (path for path in self.directory.rglob("*") if path.is_file())
-        names = (path.relative_to(self.directory).as_posix() for path in found)
-        return sorted(name for name in names if name not in known and not name.startswith(MARKS))
+        """Names of files in the directory whose numbers are in no batch of this key, in order."""
+        known = {Path(name).stem for mark in self._marks() for name in self._sums(mark)}
+        numbered = [(path.name, re.match(r"\d{3,}", path.name)) for path in self.directory.iterdir() if path.is_file()]
+        return sorted(name for name, number in numbered if number is not None and number[0] not in known)
 
     def forget(self) -> None:
         """Removes the marks: nothing is left to go on with."""
@@ -78,8 +79,8 @@ class FinishedBatches:
     def _sums(self, mark: Path) -> dict[str, str]:
         """The checksum of each file of a batch; none of a mark that cannot be read."""
         try:
-            sums = json.loads(mark.read_text())
-        except (OSError, ValueError):
+            sums = read_json(mark)
+        except ValueError:
             return {}
         return sums if isinstance(sums, dict) else {}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ddmi_modalities.files.checksums import sha256_file
-from ddmi_modalities.files.text import name_bytes
+from ddmi_modalities.files.text import name_bytes, read_json
 from ddmi_modalities.progress import progress
 
 logger = logging.getLogger("ddmi")
@@ -113,8 +113,8 @@ def _memory(cache: Path, what: str, root: Path) -> Path:
 
 def _remembered(memory: Path) -> dict[str, Any]:
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_json(memory, most=2**32)
+    except ValueError:
         return {}
     return known if isinstance(known, dict) else {}
 

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 from ddmi_modalities.datasets.splits import SPLITS
 from ddmi_modalities.files.checksums import sha256_file
+from ddmi_modalities.files.text import read_json
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -156,7 +157,7 @@ def is_stored(file: Path, stored: Stored) -> bool:
 def _load(file: Path) -> dict[str, Any] | None:
     """The content of a manifest of ours, None otherwise."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(file, most=2**32)
         records = [(record["split"], record["sources"]) for record in content["items"].values()]
         stored = [pair for record in content["items"].values() for pair in record["files"].items()]
         inside = all(not PurePosixPath(name).is_absolute() and ".." not in name.split("/") for name, _ in stored)

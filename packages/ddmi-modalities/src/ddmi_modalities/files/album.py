@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ddmi_modalities.files.clips import save_gif, save_mp4
+from ddmi_modalities.files.whole import save_picture
 
 logger = logging.getLogger("ddmi")
 
@@ -37,7 +38,7 @@ class Album:
         return path
 
     def picture(self, name: str, picture: Image.Image) -> None:
-        self.add(name, picture.save)
+        self.add(name, lambda path: save_picture(picture, path))
 
     def gif(self, name: str, frames: Sequence[UInt8[Tensor, "3 _ _"]] | Tensor, fps: int | float) -> None:
         self.add(name, lambda path: save_gif(frames, path, fps))

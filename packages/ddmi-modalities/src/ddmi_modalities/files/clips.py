@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from jaxtyping import UInt8
 from torch import Tensor
+
+from ddmi_modalities.files.whole import whole
 
 SLOWEST, FASTEST = 0.01, 1000.0
 """Frames a second."""
@@ -47,7 +47,7 @@ def save_mp4(
     _check("save_mp4", frames, path, fps)
     rows, columns = frames[0].shape[-2:]
     keep_log_out_of_python()
-    with _whole(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with whole(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width, stream.pix_fmt = rows + rows % 2, columns + columns % 2, "yuv420p"
         stream.options = {"crf": "15"}
@@ -83,7 +83,7 @@ def save_gif(
     pictures = [Image.fromarray(frame.permute(1, 2, 0).contiguous().cpu().numpy()) for frame in shown]
     ends = [round(100 * (index + 1) * every / fps) for index in range(len(shown))]
     delays = [10 * (end - start) for start, end in zip([0, *ends], ends, strict=False)]
-    with _whole(path) as temporary:
+    with whole(path) as temporary:
         pictures[0].save(temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=delays, loop=0)
 
 
@@ -100,15 +100,3 @@ def _check(name: str, frames: Sequence[Tensor] | Tensor, path: Path, fps: int | 
     sizes = {tuple(frame.shape[-2:]) for frame in frames}
     if len(sizes) > 1:
         raise ValueError(f"{name}: the frames of {str(path)!r} must be of one size, got {sorted(sizes)}")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name in the same directory, which becomes `path` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ from torch import Tensor
 
 from ddmi_modalities.files.colour import to_srgb
 from ddmi_modalities.files.deep_grey import check_samples, sixteen_bits
+
+LARGE = 2**24
+"""Pixels from which pictures are decoded one at a time, whatever the number of threads: each takes 20 bytes a pixel."""
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -96,7 +101,7 @@ def open_mask(path: Path, shaped: tuple[int, int] | None = None) -> Bool[np.ndar
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A picture that was decoded; what goes wrong with it is a ValueError that names the file."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path) as file, _ONE_AT_A_TIME if file.width * file.height > LARGE else nullcontext():
             deep = any("16" in str(tile[3]) for tile in file.tile)
             # load() decodes everything: a truncated file fails here and not in the middle of a training run.
             file.load()

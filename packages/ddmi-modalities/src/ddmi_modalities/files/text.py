@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -34,6 +37,23 @@ def read_text(file: Path) -> str:
     if "\0" in text:
         raise ValueError(f"cannot read {str(file)!r} as text: it holds zero bytes; save it as UTF-8")
     return text
+
+
+def read_json(file: Path, *, most: int = 2**26) -> Any:
+    """The value that a JSON file holds; whole numbers that no computer word holds become floats, perhaps infinite.
+
+    Raises ValueError that names the file, where it is no JSON, nested too deeply, or larger than `most` bytes.
+    """
+    with suppress(OSError):
+        if file.stat().st_size > most:
+            raise ValueError(f"{str(file)!r} has {file.stat().st_size} bytes, and at most {most} are read as JSON")
+    text = read_text(file)
+    try:
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 19 else float(digits))
+    except RecursionError:
+        raise ValueError(f"cannot read {str(file)!r} as JSON: it is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"cannot read {str(file)!r} as JSON: {error}") from error
 
 
 def read_lines(file: Path) -> list[str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ddmi_modalities.files.pixels import to_picture
 from ddmi_modalities.files.sheets import contact_sheet
+from ddmi_modalities.files.whole import save_picture
 
 Crop = tuple[tuple[int, int], tuple[int, int]]
 
@@ -53,10 +54,9 @@ class ImageRendering:
         directory.mkdir(parents=True, exist_ok=True)
         paths = [directory / f"{start + index:03d}.png" for index in range(len(self))]
         for path, image in zip(paths, self.images, strict=True):
-            to_picture(image).save(path)
+            save_picture(to_picture(image), path)
         return paths
 
     def save_sheet(self, path: Path) -> None:
         """Writes all images as one contact sheet, at most 128 pixels an image."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(self.images, tile=min(128, max(self.images.shape[-2:]))).save(path)
+        save_picture(contact_sheet(self.images, tile=min(128, max(self.images.shape[-2:]))), path)

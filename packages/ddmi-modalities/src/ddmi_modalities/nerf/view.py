@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ddmi_modalities.files.clips import save_gif, save_mp4
 from ddmi_modalities.files.sheets import contact_sheet
+from ddmi_modalities.files.whole import save_mesh, save_picture
 from ddmi_modalities.geometry.cameras import Cameras
 
 
@@ -104,11 +105,12 @@ class NerfRendering:
         directory.mkdir(parents=True, exist_ok=True)
         paths = [directory / f"{start + index:03d}.png" for index in range(len(self))]
         for index, path in enumerate(paths):
-            contact_sheet(self.pictures[index], columns=self.options.views).save(path)
+            save_picture(contact_sheet(self.pictures[index], columns=self.options.views), path)
             if self.depth is not None:
-                contact_sheet(self.depth[index], columns=self.options.views).save(path.with_stem(f"{path.stem}-depth"))
+                depth = contact_sheet(self.depth[index], columns=self.options.views)
+                save_picture(depth, path.with_stem(f"{path.stem}-depth"))
             if self.meshes:
-                self.meshes[index].export(path.with_suffix(".glb"))
+                save_mesh(self.meshes[index], path.with_suffix(".glb"))
             if self.orbits and self.options.orbit is not None:
                 alone = len(self) == 1 and start == 0
                 clip = (
@@ -116,7 +118,6 @@ class NerfRendering:
                     if alone
                     else self.options.orbit.with_stem(f"{self.options.orbit.stem}-{path.stem}")
                 )
-                clip.parent.mkdir(parents=True, exist_ok=True)
                 frames = list(self.orbits[index])
                 if clip.suffix == ".mp4":
                     save_mp4(frames, clip, fps=12)
@@ -125,5 +126,4 @@ class NerfRendering:
 
     def save_sheet(self, path: Path) -> None:
         """Writes one picture: a scene a row, its views side by side."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(self.pictures.flatten(0, 1), columns=self.options.views).save(path)
+        save_picture(contact_sheet(self.pictures.flatten(0, 1), columns=self.options.views), path)

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 import trimesh
 
+from ddmi_modalities.files.whole import save_mesh, save_picture
+
 MeshFormat = Literal["obj", "ply", "stl", "glb"]
 
 
@@ -65,7 +67,7 @@ class ShapeRendering:
         directory.mkdir(parents=True, exist_ok=True)
         paths = [directory / f"{start + index:03d}.{self.options.format}" for index in range(len(self))]
         for path, mesh in zip(paths, self.meshes, strict=True):
-            mesh.export(path)
+            save_mesh(mesh, path)
             if self.options.picture:
                 self._draw(mesh, path)
         return paths
@@ -76,14 +78,13 @@ class ShapeRendering:
         from ddmi_modalities.geometry.shading import shade
 
         size = min(192, self.options.picture or 192)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet([shade(mesh, size) for mesh in self.meshes], tile=size).save(path)
+        save_picture(contact_sheet([shade(mesh, size) for mesh in self.meshes], tile=size), path)
 
     def _draw(self, mesh: trimesh.Trimesh, path: Path) -> None:
         from ddmi_modalities.files.clips import save_gif
         from ddmi_modalities.files.pixels import to_picture
         from ddmi_modalities.geometry.shading import TURNTABLE_FPS, shade, turntable
 
-        to_picture(shade(mesh, self.options.picture)).save(path.with_suffix(".png"))
+        save_picture(to_picture(shade(mesh, self.options.picture)), path.with_suffix(".png"))
         if self.options.turntable:
             save_gif(turntable(mesh, size=self.options.picture), path.with_suffix(".gif"), TURNTABLE_FPS)

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ddmi_modalities.files.clips import FASTEST, SLOWEST, check_fps, save_gif, save_mp4
+from ddmi_modalities.files.whole import save_picture
 
 STRIP, SHEET_STRIP = 16, 8
 """Frames of the strip beside a clip, and of a line of a sheet, at most; they are spread over the clip."""
@@ -86,7 +87,7 @@ class VideoRendering:
             save_mp4(clip, path, self.fps)
             save_gif(clip, path.with_suffix(".gif"), self.fps)
             strip = _picked(clip, STRIP)
-            contact_sheet(strip, columns=len(strip)).save(path.with_suffix(".png"))
+            save_picture(contact_sheet(strip, columns=len(strip)), path.with_suffix(".png"))
         return paths
 
     def save_sheet(self, path: Path) -> None:
@@ -94,9 +95,8 @@ class VideoRendering:
         from ddmi_modalities.files.sheets import contact_sheet
 
         lines = [_picked(clip, SHEET_STRIP) for clip in self.clips]
-        path.parent.mkdir(parents=True, exist_ok=True)
         size = min(96, max(self.clips.shape[-2:]))
-        contact_sheet(torch.cat(lines), columns=len(lines[0]), tile=size).save(path)
+        save_picture(contact_sheet(torch.cat(lines), columns=len(lines[0]), tile=size), path)
 
 
 def _picked(clip: UInt8[Tensor, "frame 3 rows columns"], most: int) -> UInt8[Tensor, "_ 3 rows columns"]:

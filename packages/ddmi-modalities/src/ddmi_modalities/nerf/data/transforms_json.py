@@ -8,7 +8,6 @@ One file may say so itself, by train_filenames and test_filenames (or val_filena
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from jaxtyping import Float64
 
 from ddmi_modalities.datasets.folders import subfolders
 from ddmi_modalities.datasets.splits import HELD_OUT_NAMES, Split, check_apart
-from ddmi_modalities.files.text import named_file, read_text
+from ddmi_modalities.files.text import named_file, read_json
 from ddmi_modalities.geometry.cameras import OPENGL, Cameras, check_aspect, check_lenses, check_poses
 from ddmi_modalities.nerf.data.picture_files import SUFFIXES, read_pictures
 from ddmi_modalities.nerf.data.recorded import Recording, every_nth
@@ -78,7 +77,7 @@ def read_transforms(folder: Path, hold_out: int) -> Recording:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(read_text(file))
+        content = read_json(file)
     except ValueError as error:
         raise ValueError(f"{file}: cannot be read as JSON ({error}); repair it") from error
     frames = content.get("frames") if isinstance(content, dict) else None
