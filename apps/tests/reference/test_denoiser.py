@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,49 +35,46 @@ def model(golden: Golden) -> LatentDiffusion:
     return model.eval()
 
 
-both = pytest.mark.parametrize("case", [0, 1])
-
-
-@both
 @torch.no_grad()
-def test_predictions(model: LatentDiffusion, golden: Golden, case: int) -> None:
-    t = golden[f"in.t{case}"].float()
-    assert_close(model.noise.add_noise(golden["in.x0"], golden["in.noise"], t), golden[f"q.x_t{case}"])
-    assert_close(model.denoiser(golden[f"q.x_t{case}"], t), golden[f"out.net{case}"])
-    assert_close(model.predict(golden[f"q.x_t{case}"], t), golden[f"out.eps{case}"])
+def test_predictions(model: LatentDiffusion, golden: Golden) -> None:
+    for case in golden.numbers("in.t"):
+        t = golden[f"in.t{case}"].float()
+        assert_close(model.noise.add_noise(golden["in.x0"], golden["in.noise"], t), golden[f"q.x_t{case}"])
+        assert_close(model.denoiser(golden[f"q.x_t{case}"], t), golden[f"out.net{case}"])
+        assert_close(model.predict(golden[f"q.x_t{case}"], t), golden[f"out.eps{case}"])
 
 
-@both
 @torch.no_grad()
-def test_losses(model: LatentDiffusion, golden: Golden, case: int) -> None:
-    z, noise, t = golden["in.x0"], golden["in.noise"], golden[f"in.t{case}"].float()
-    assert_close(model.loss(z, noise, t).mean(), golden[f"loss.eps{case}"])
-    # The network predicts eps in every parameterisation; its prediction is converted before the squared error.
-    eps, z_t = model.predict(golden[f"q.x_t{case}"], t), golden[f"q.x_t{case}"]
-    alpha, sigma = model.noise.coefficients(t, z_t)
-    assert_close(((z_t - sigma * eps) / alpha - z).square().mean(), golden[f"loss.x0{case}"])
-    velocity = NoiseConfig(prediction="v")
-    assert_close((velocity.target(z, eps, t) - velocity.target(z, noise, t)).square().mean(), golden[f"loss.v{case}"])
+def test_losses(model: LatentDiffusion, golden: Golden) -> None:
+    z, noise, velocity = golden["in.x0"], golden["in.noise"], replace(model.noise, prediction="v")
+    for case in golden.numbers("in.t"):
+        t = golden[f"in.t{case}"].float()
+        assert_close(model.loss(z, noise, t).mean(), golden[f"loss.eps{case}"])
+        # The network predicts eps in every parameterisation; its prediction is converted before the squared error.
+        eps, z_t = model.predict(golden[f"q.x_t{case}"], t), golden[f"q.x_t{case}"]
+        alpha, sigma = model.noise.coefficients(t, z_t)
+        assert_close(((z_t - sigma * eps) / alpha - z).square().mean(), golden[f"loss.x0{case}"])
+        error = velocity.target(z, eps, t) - velocity.target(z, noise, t)
+        assert_close(error.square().mean(), golden[f"loss.v{case}"])
 
 
-@both
 @torch.no_grad()
-def test_ancestral_step(model: LatentDiffusion, golden: Golden, case: int) -> None:
+def test_ancestral_step(model: LatentDiffusion, golden: Golden) -> None:
     """Mean and log-variance, item by item, through the noise that the step draws."""
     scheduler = make_scheduler("ddpm", model.noise)
-    mean, log_variance = golden[f"out.post_mean{case}"], golden[f"out.post_logvar{case}"]
     abar, betas = model.noise.alphas_cumprod, model.noise.betas
-    t = golden[f"in.t{case}"]
-    eps = model.predict(golden[f"q.x_t{case}"], t.float())
-    for i, time in enumerate(t.tolist()):
-        before = abar[time - 1] if time else torch.ones((), dtype=torch.float64)
-        variance = (betas[time] * (1 - before) / (1 - abar[time])).clamp_min(1e-20)
-        assert_close(variance.log().reshape(log_variance[i].shape), log_variance[i])
-        step = scheduler.step(
-            eps[i], time, golden[f"q.x_t{case}"][i], generator=torch.Generator().manual_seed(case), return_dict=False
-        )[0]
-        drawn = torch.randn(eps[i].shape, generator=torch.Generator().manual_seed(case)) if time else 0.0
-        assert_close(step - drawn * torch.exp(0.5 * log_variance[i]), mean[i])
+    for case in golden.numbers("in.t"):
+        mean, log_variance = golden[f"out.post_mean{case}"], golden[f"out.post_logvar{case}"]
+        t, z_t = golden[f"in.t{case}"], golden[f"q.x_t{case}"]
+        eps = model.predict(z_t, t.float())
+        for i, time in enumerate(t.tolist()):
+            before = abar[time - 1] if time else torch.ones((), dtype=torch.float64)
+            variance = (betas[time] * (1 - before) / (1 - abar[time])).clamp_min(1e-20)
+            assert_close(variance.log().expand(log_variance[i].shape), log_variance[i])
+            draws = torch.Generator().manual_seed(case)
+            step = scheduler.step(eps[i], time, z_t[i], generator=draws, return_dict=False)[0]
+            drawn = torch.randn(eps[i].shape, generator=torch.Generator().manual_seed(case)) if time else 0.0
+            assert_close(step - drawn * torch.exp(0.5 * log_variance[i]), mean[i])
 
 
 def test_gradients(model: LatentDiffusion, golden: Golden) -> None:
@@ -92,6 +90,7 @@ def test_gradients(model: LatentDiffusion, golden: Golden) -> None:
 def test_ddim(model: LatentDiffusion, golden: Golden) -> None:
     times: list[int] = []
     states: list[Tensor] = []
+    initial, num_steps = golden["in.x_T"], len(golden["out.ddim_times"])
 
     def watch(timesteps: Any) -> Any:
         for t in timesteps:
@@ -100,11 +99,10 @@ def test_ddim(model: LatentDiffusion, golden: Golden) -> None:
 
     hook = model.denoiser.register_forward_pre_hook(lambda _module, inputs: states.append(inputs[0].clone()))
     try:
-        end = model.sample(2, initial=golden["in.x_T"], num_steps=5, sampler="ddim", progress=watch)
+        end = model.sample(len(initial), initial=initial, num_steps=num_steps, sampler="ddim", progress=watch)
     finally:
         hook.remove()
     assert times == golden["out.ddim_times"].tolist()
-    assert len(states) == 5
     for ours, theirs in zip(states, golden["out.ddim_states"], strict=True):
         assert_close(ours, theirs)
     assert_close(end, golden["out.ddim"], GRADIENT)

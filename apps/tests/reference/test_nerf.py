@@ -11,11 +11,10 @@ from torch import Tensor
 
 from ddmi.reference import NERF_EXTENT, load_nerf_vae, nerf_sources, nerf_vae
 from ddmi_fields import ImplicitFunction
-from ddmi_modalities.geometry.cameras import OPENGL, Cameras
 from ddmi_modalities.nerf.render.volume import Rendered, composite
 from ddmi_vae import D2CVAE, Posterior, VAEObjective, laplace_nll
 
-from ..golden import GRADIENT, Golden, assert_close, read_golden
+from ..golden import GRADIENT, Golden, assert_close, read_golden, view_camera, view_depths
 from ..no_noise import NoNoise
 
 PLANES = ("xy", "yz", "xz")
@@ -88,8 +87,9 @@ def test_colour_and_density(function: ImplicitFunction, golden: Golden) -> None:
     with torch.no_grad():
         values = function(NERF_EXTENT.to_field(golden["in.query"])[None], golden["in.dirs"][None])[0]
     assert_close(values[:, :3], golden["out.rgb_sigma"][:, :3])
-    # per unit of field coordinates, which is 3.5 units of the world
-    assert_close(values[:, 3], 3.5 * torch.nn.functional.softplus(golden["out.rgb_sigma"][:, 3]))
+    # per unit of field coordinates, which is that many units of the world
+    half = golden.metadata["plane_half_width"]
+    assert_close(values[:, 3], half * torch.nn.functional.softplus(golden["out.rgb_sigma"][:, 3]))
 
 
 def theirs(colours: Tensor, sigma: Tensor, z: Tensor, rays: Tensor) -> Rendered:
@@ -102,9 +102,8 @@ def theirs(colours: Tensor, sigma: Tensor, z: Tensor, rays: Tensor) -> Rendered:
 
 def view_samples(golden: Golden) -> tuple[Tensor, Tensor]:
     """Depths (ray, sample) and directions of the golden view."""
-    count = golden.config["N_samples"]
     rays = golden["in.rays_d"].reshape(-1, 3)
-    return torch.linspace(golden.metadata["near"], golden.metadata["far"], count).expand(len(rays), -1), rays
+    return view_depths(golden).expand(len(rays), -1), rays
 
 
 def test_a_view(function: ImplicitFunction, golden: Golden) -> None:
@@ -120,10 +119,7 @@ def test_a_view(function: ImplicitFunction, golden: Golden) -> None:
 
 
 def test_rays_of_a_camera(golden: Golden) -> None:
-    """Their pixel i is at i, ours is centred at i + 0.5: the same camera has its centre half a pixel further."""
-    intrinsics, pose = golden["in.K"].double().numpy(), golden["in.pose"].double().numpy()
-    cameras = Cameras((pose @ OPENGL)[None], intrinsics[[0, 1], [0, 1]][None], intrinsics[:2, 2][None] + 0.5, 8, 8)
-    origins, directions = cameras.image_rays(0)
+    origins, directions = view_camera(golden).image_rays(0)
     rays = golden["in.rays_d"].reshape(-1, 3)
     assert_close(torch.from_numpy(origins), golden["in.rays_o"].reshape(-1, 3))
     assert_close(torch.from_numpy(directions), rays / rays.norm(dim=-1, keepdim=True))
@@ -175,8 +171,9 @@ def test_losses_and_gradients(vae: D2CVAE, golden: Golden) -> None:
 
 def test_options_and_models_of_another_make_are_refused(golden: Golden, vae: D2CVAE) -> None:
     config = copy.deepcopy(golden.config)
-    config["mlpconfig"]["in_channels_xyz"] = 96
-    with pytest.raises(ValueError, match="in_channels_xyz=96 has no counterpart here, only 87"):
+    inputs = golden.config["mlpconfig"]["in_channels_xyz"]
+    config["mlpconfig"]["in_channels_xyz"] = inputs + 9
+    with pytest.raises(ValueError, match=f"in_channels_xyz={inputs + 9} has no counterpart here, only {inputs}"):
         nerf_vae(config)
     with pytest.raises(ValueError, match="radiance configuration: pointnet, mlpconfig, embed_dim"):
         nerf_vae({"ddconfig": {}})

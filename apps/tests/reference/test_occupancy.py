@@ -26,7 +26,7 @@ from ddmi_modalities.extent import Extent
 from ddmi_modalities.geometry.extraction import dense_surface
 from ddmi_vae import D2CVAE, Posterior, VAEObjective, bernoulli_nll
 
-from ..golden import FORWARD, GRADIENT, Golden, assert_close, read_golden
+from ..golden import FORWARD, GRADIENT, Golden, assert_close, mesh_box, mesh_nodes, read_golden
 from ..no_noise import NoNoise
 
 TINY: dict[str, Any] = {
@@ -105,7 +105,7 @@ def test_latents(posterior: Posterior, golden: Golden, order: str) -> None:
 
 @pytest.mark.parametrize("order", SLOTS)
 def test_basis_fields(functions: dict[str, ImplicitFunction], golden: Golden, order: str) -> None:
-    for scale, planes in enumerate(functions[order].basis.fields):
+    for scale, planes in zip(golden.numbers(f"hdbf.{order}.xy."), functions[order].basis.fields, strict=True):
         for name, plane in zip(PLANES, planes, strict=True):
             assert_close(plane, golden[f"hdbf.{order}.{name}.{scale}"])
 
@@ -151,11 +151,8 @@ def test_losses_and_gradients(vaes: dict[str, D2CVAE], golden: Golden) -> None:
 
 @torch.no_grad()
 def test_logits_of_the_mesh(functions: dict[str, ImplicitFunction], golden: Golden) -> None:
-    count = golden["mesh.logits"].shape[0]
-    line = torch.linspace(-0.55, 0.55, count)
-    world = torch.stack(torch.meshgrid(line, line, line, indexing="ij"), dim=-1)
-    logits = functions["xy_xz_yz"][0](field(world).reshape(1, -1, 3))
-    assert_close(logits.reshape(count, count, count), golden["mesh.logits"])
+    logits = functions["xy_xz_yz"][0](field(mesh_nodes(golden)).reshape(1, -1, 3))
+    assert_close(logits.reshape(golden["mesh.logits"].shape), golden["mesh.logits"])
 
 
 def test_mesh(functions: dict[str, ImplicitFunction], golden: Golden) -> None:
@@ -166,14 +163,17 @@ def test_mesh(functions: dict[str, ImplicitFunction], golden: Golden) -> None:
     surfaces are compared by distance (less than a cell), volume, area and closedness.
     """
     function = functions["xy_xz_yz"][0]
-    cell = 1.1 / (golden["mesh.logits"].shape[0] - 1)
-    inside = float(field(torch.full((3,), 0.55 + cell / 2))[0])
+    nodes, half = len(golden["mesh.logits"]), mesh_box(golden)
+    cell = 2 * half / (nodes - 1)
+    inside = float(field(torch.full((3,), half + cell / 2))[0])
 
     def padded(coords: Tensor) -> Tensor:
         return torch.where((coords.abs() < inside).all(dim=-1, keepdim=True), function(coords), -1e6)
 
-    before, cells = 6, 32  # the golden nodes are among those of a larger box: extraction wants a power of two
-    low = -0.55 - before * cell
+    # The golden nodes are among those of a larger box: extraction wants a power of two, here the next above `nodes`.
+    cells = 2 ** nodes.bit_length()
+    before = (cells - (nodes - 1)) // 2
+    low = -half - before * cell
     level = float(torch.logit(golden["mesh.threshold_probability"].double()))
     mesh = dense_surface(
         padded,
@@ -183,15 +183,21 @@ def test_mesh(functions: dict[str, ImplicitFunction], golden: Golden) -> None:
         box=Extent((low,) * 3, (low + cells * cell,) * 3),
     ).mesh
     vertices, faces = golden["mesh.vertices"].numpy(), golden["mesh.faces"].numpy()
+    # There may be a vertex inside of an ambiguous cell, too; one on an edge has two coordinates that are a node's.
+    on_edges = []
+    for points in (np.asarray(mesh.vertices), vertices):
+        at = (points + half) / cell
+        on_edges.append(points[(np.abs(at - at.round()) < 1e-3).sum(axis=1) >= 2])
     # A logit within rounding of the level may put up to six vertices next to its node, or none.
-    assert abs(len(mesh.vertices) - len(vertices)) <= 6
-    assert distance(np.asarray(mesh.vertices), vertices) < FORWARD
+    assert abs(len(on_edges[0]) - len(on_edges[1])) <= 6
+    assert distance(*on_edges) < FORWARD
 
     assert mesh.is_watertight
     theirs = type(mesh)(vertices, faces, process=False)
     assert theirs.is_watertight
-    assert mesh.volume == pytest.approx(theirs.volume, rel=1e-3)
-    assert mesh.area == pytest.approx(theirs.area, rel=1e-2)
+    tolerance = max(1e-3, 0.29 * cell**2)  # on a coarse grid triangles of the same vertices differ more
+    assert mesh.volume == pytest.approx(theirs.volume, rel=tolerance)
+    assert mesh.area == pytest.approx(theirs.area, rel=10 * tolerance)
     weights = np.random.default_rng(0).dirichlet((1, 1, 1), 10)
     assert distance(*(np.einsum("pk,fkd->pfd", weights, m.triangles).reshape(-1, 3) for m in (mesh, theirs))) < cell
 

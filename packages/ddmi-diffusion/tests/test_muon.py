@@ -217,3 +217,23 @@ def test_it_is_torchs_muon(shape: tuple[int, int]) -> None:
                 optimizer.step()
     error = (ours - theirs).detach().norm() / (theirs - start).detach().norm()
     assert error < 0.01
+
+
+def test_a_chain_has_two_ends_in_all() -> None:
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Linear(16, 16), nn.SiLU(), nn.Linear(16, 16), nn.SiLU(), nn.Linear(16, 16))
+
+    class Chain(nn.Module):
+        is_chain = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = network(), network()
+
+    chain = Chain()
+    inner = {"encoder.2.weight", "encoder.4.weight", "decoder.0.weight", "decoder.2.weight"}
+    assert inner_matrices(chain) == inner
+    chain.is_chain = False
+    assert inner_matrices(chain) == {"encoder.2.weight", "decoder.2.weight"}
+    beside = nn.ModuleDict({"chain": Chain(), "critic": network()})
+    assert inner_matrices(beside) == {f"chain.{name}" for name in inner} | {"critic.2.weight"}

@@ -27,10 +27,11 @@ def inner_matrices(module: nn.Module) -> set[str]:
     nor for the two ends of a network, where data enter and leave (Jordan et al. 2024).
 
     A network is an outermost module that holds layers, embeddings or norms itself, such as `PlaneUNet`: its ends are
-    the first and the last of these layers.  A module whose parts are networks, such as an objective or an autoencoder,
-    has several; the blocks of a list are none.
+    the first and the last of these layers.  A module whose parts are networks, such as an objective, has the ends of
+    all, and one with the attribute `is_chain`, whose parts work on each other's results as those of an autoencoder do,
+    the first of its first part and the last of its last: between them there are features.  Blocks of a list are none.
     """
-    ends = _ends(module)
+    ends = set[nn.Module]().union(*_ends(module))
     return {
         f"{name}.{leaf}" if name else leaf
         for name, layer in module.named_modules()
@@ -47,14 +48,18 @@ def _is_layer(module: nn.Module) -> bool:
     return not looks_up and any("weight" in leaf and parameter.ndim >= 2 for leaf, parameter in own)
 
 
-def _ends(module: nn.Module) -> set[nn.Module]:
+def _ends(module: nn.Module) -> tuple[set[nn.Module], set[nn.Module]]:
+    """Where data enter, and where they leave."""
     parts = [part for part in module.children() if any(True for _ in part.parameters())]
     layers = [part for part in parts if _is_layer(part)]
     if layers:
-        return {layers[0], layers[-1]}
+        return {layers[0]}, {layers[-1]}
     if any(not list(part.children()) for part in parts) or isinstance(module, nn.ModuleList):
-        return set()
-    return {end for part in parts for end in _ends(part)}
+        return set(), set()
+    ends = [_ends(part) for part in parts]
+    if ends and getattr(module, "is_chain", False):
+        return ends[0][0], ends[-1][1]
+    return set().union(*(first for first, _ in ends)), set().union(*(last for _, last in ends))
 
 
 def orthogonalise(matrices: Float[Tensor, "n rows columns"], steps: int = 5) -> Float[Tensor, "n rows columns"]:

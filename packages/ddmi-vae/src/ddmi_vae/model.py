@@ -19,6 +19,9 @@ class D2CVAE(nn.Module):
         read_out: values from embeddings.
     """
 
+    is_chain = True
+    """To an optimiser that treats the ends of a network otherwise: encoder and decoder meet at features."""
+
     def __init__(self, encoder: nn.Module, decoder: nn.Module, read_out: ReadOut) -> None:
         super().__init__()
         self.encoder = encoder

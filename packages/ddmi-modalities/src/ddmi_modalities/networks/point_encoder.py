@@ -176,6 +176,9 @@ class PointPlaneEncoder(nn.Module):
             encoder hide what varies little within a scene.
     """
 
+    is_chain = True
+    """See `D2CVAE.is_chain`."""
+
     def __init__(self, points: LocalPoolPointNet, planes: PlaneEncoder, *, direct: bool = False) -> None:
         super().__init__()
         if points.channels != planes.in_channels:
