@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
+from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import load_weights, read_tensors
 from ddmi.serialization import experiment_text, read_experiment_file
 from ddmi_diffusion import (
@@ -23,7 +24,6 @@ from ddmi_diffusion import (
     LatentSpace,
     atomic_write_text,
     encode_prompts,
-    save_tensors,
     seeded_normal,
 )
 from ddmi_fields import ImplicitFunction
@@ -199,20 +199,23 @@ class DDMI(nn.Module):
         return self.vae.function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
 
     def save_pretrained(self, directory: Path | str) -> None:
-        """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide."""
+        """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide.
+
+        manifest.json lists their hashes, by which they are checked when they are loaded.
+        """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        save_tensors(directory / VAE, self.vae.state_dict())
+        save_listed(directory / VAE, self.vae.state_dict())
         if self.latent_space is not None and self.diffusion is not None:
             latent_space = self.latent_space
             meta = {"plane_shapes": json.dumps(latent_space.plane_shapes), "packing": latent_space.packing}
             meta[AUTOENCODER] = weights_sha256(self.vae)
-            save_tensors(directory / LATENT_SPACE, latent_space.tensors(), meta)
+            save_listed(directory / LATENT_SPACE, latent_space.tensors(), meta)
             if self.conditioner is not None:
-                save_tensors(directory / CONDITIONER, self.conditioner.state_dict())
+                save_listed(directory / CONDITIONER, self.conditioner.state_dict())
             if self.guide is not None:
-                save_tensors(directory / GUIDE, self.guide.state_dict())
-            save_tensors(directory / DENOISER, self.diffusion.state_dict())
+                save_listed(directory / GUIDE, self.guide.state_dict())
+            save_listed(directory / DENOISER, self.diffusion.state_dict())
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
 
     @classmethod

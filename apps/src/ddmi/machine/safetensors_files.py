@@ -8,9 +8,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from ddmi.machine.listed_weights import check_listed
+
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of a file."""
+    """All tensors and the metadata of a file.  ValueError where it is not there, damaged, or not as it was written."""
+    check_listed(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118

@@ -12,6 +12,7 @@ from accelerate import PartialState
 from torch import nn
 
 from ddmi.experiment.config import Experiment
+from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import load_weights
 from ddmi.pipeline import CONFIG, DDMI, GUIDE, VAE, read_experiment
 from ddmi.serialization import experiment_text
@@ -24,7 +25,6 @@ from ddmi_diffusion import (
     atomic_write_text,
     checkpoint_step,
     latest_checkpoint,
-    save_tensors,
 )
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_vae import D2CVAE, AdversarialTerm
@@ -166,7 +166,7 @@ class Run:
         milestones = {}
         if settings.guide_after is not None:
             after = self._guide_step(settings.guide_after, config.steps)
-            milestones[after] = lambda *_: save_tensors(self.directory / GUIDE, diffusion.state_dict())
+            milestones[after] = lambda *_: save_listed(self.directory / GUIDE, diffusion.state_dict())
         folder = self.directory / "diffusion"
         trainer = Trainer(
             setup.objective, setup.data, setup.collate, config, folder, on_preview=preview, milestones=milestones
