@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from importlib.metadata import version
 from pkgutil import resolve_name
 from types import MappingProxyType
@@ -51,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, verbosity, debug = take_flags(sys.argv[1:] if argv is None else argv)
     set_up_logging(verbosity)
     code = guarded(lambda: _answer(args), debug=debug)
-    if "torch" in sys.modules:
-        from ddmi.machine.processes import leave_processes
+    with suppress(ImportError):  # of an interrupt amid imports, which leaves no processes
+        if "torch" in sys.modules:
+            from ddmi.machine.processes import leave_processes
 
-        leave_processes()
+            leave_processes()
     return code
 
 
@@ -113,7 +114,3 @@ def _run(name: str, args: Sequence[str]) -> None:
     if name != "recipes":  # which imports nothing heavy
         show_progress()
     command.run(rest)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

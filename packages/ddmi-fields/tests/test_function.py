@@ -119,7 +119,9 @@ def test_functions_are_chosen_by_numbers_and_masks_of_any_library(index: Any, wa
 
 @pytest.mark.usefixtures("_untyped")
 @pytest.mark.parametrize(
-    "index", [True, torch.tensor(True), 1.0, torch.tensor([0.5, 0.25, 1.0, 2.0]), [[1]], [True, False], [True, 1], "1", None], ids=str
+    "index",
+    [True, torch.tensor(True), 1.0, torch.tensor([0.5, 0.25, 1.0, 2.0]), [[1]], [True, False], [True, 1], "1", None],
+    ids=str,
 )
 def test_other_indices_are_refused(index: Any) -> None:
     function = image_function(batch=4)

@@ -26,6 +26,7 @@ from ddmi_diffusion import (
     checkpoint_step,
     latest_checkpoint,
 )
+from ddmi_diffusion.atomic_files import remove_stale
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_vae import D2CVAE, AdversarialTerm
 
@@ -219,6 +220,8 @@ def start_run(experiment: Experiment, directory: Path, *, fresh: bool) -> Iterat
     with alone_in(directory) if run.processes.is_main_process else nullcontext():
         _check_directory(experiment, directory, fresh)
         if run.processes.is_main_process:
+            for folder in (directory, *(directory / name for name in STAGES)):
+                remove_stale(folder)
             atomic_write_text(directory / CONFIG, experiment_text(experiment))
         yield run
 

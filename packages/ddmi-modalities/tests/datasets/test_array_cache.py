@@ -77,3 +77,13 @@ print(int(cached_array(Path(sys.argv[1]), (5,), "int64", fill, "x").sum()))
     outputs = [process.communicate(timeout=60)[0].strip() for process in running]
     assert outputs == ["35", "35"]
     assert (tmp_path / "shared.npy.log").read_text() == "built "
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    file = tmp_path / "a.npy"
+    stale, other = tmp_path / "a.x1.building", tmp_path / "b.x1.building"
+    stale.touch()
+    other.touch()
+    cached_array(file, (2,), np.float32, lambda target, report: target.fill(1), "ones")
+    assert not stale.exists()
+    assert other.exists(), "somebody else may be building that"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -17,6 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 from ddmi_modalities.progress import progress
 
 logger = logging.getLogger("ddmi")
+
+BUILDING = ".building"
+"""How the names of files end that are being written."""
 
 Fill = Callable[[NDArray[Any], Callable[[int], object]], None]
 """Writes all of the array it is given, and says from time to time how many more rows are done."""
@@ -39,8 +43,9 @@ def cached_array(file: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Fil
     array = _open(file, shape, np.dtype(dtype))
     if array is not None:
         return array
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
+    with _writable(file.parent), FileLock(file.with_suffix(".lock")):
+        for stale in file.parent.glob(f"{file.stem}.*{BUILDING}"):  # of a process that was killed: we hold its lock
+            stale.unlink(missing_ok=True)
         array = _open(file, shape, np.dtype(dtype))  # another process may have built it while we waited
         if array is None:
             if file.exists():
@@ -77,16 +82,30 @@ def shared_bytes(file: Path, length: int) -> NDArray[np.uint8]:
     It is made where it is absent or of another length: a process that still has the one before fills that in vain.
     """
     if not file.exists() or file.stat().st_size != length:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with _whole(file) as temporary:
+        with _writable(file.parent), _whole(file) as temporary:
             _allocate(temporary, length)
     return np.memmap(file, np.uint8, "r+", shape=(length,))
 
 
 @contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """A folder of the cache, which is made; ValueError that says how to have it elsewhere, where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise ValueError(
+            f"the cache {str(folder)!r} cannot be written ({error.strerror or error}); fix its permissions, or set "
+            "XDG_CACHE_HOME to another folder"
+        ) from error
+
+
+@contextmanager
 def _whole(file: Path) -> Iterator[Path]:
     """A temporary name beside `file`, which becomes `file` when all went well."""
-    descriptor, name = tempfile.mkstemp(prefix=file.stem + ".", suffix=".building", dir=file.parent)
+    descriptor, name = tempfile.mkstemp(prefix=file.stem + ".", suffix=BUILDING, dir=file.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
