@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ddmi_modalities.files.text import named_file, read_lines, read_text
+from ddmi_modalities.files.text import named_file, read_json, read_lines, read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-mark", "utf-16-be-mark", "utf-32"])
@@ -38,3 +38,24 @@ def test_names_as_windows_writes_them(tmp_path: Path) -> None:
     assert named_file(tmp_path, "a/b", (".png",)) is None
     (tmp_path / "c\\d").touch()
     assert named_file(tmp_path, "c\\d") == tmp_path / "c\\d", "elsewhere a backslash is a letter"
+
+
+def test_json_keeps_what_a_word_holds(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('{"time": 1796070000123456789, "least": -9223372036854775808, "huge": ' + "9" * 400 + "}")
+    content = read_json(file)
+    assert content["time"] == 1796070000123456789
+    assert content["least"] == -(2**63)
+    assert content["huge"] == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("{", "Expecting"), ("[" * 10**5, "nested too deeply"), ("", "Expecting")]
+)
+def test_what_is_no_json_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"cannot read '.*a\.json' as JSON: .*{reason}"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(text + " ")
+    with pytest.raises(ValueError, match=r"a\.json' has .* bytes, and at most 0 are read"):
+        read_json(tmp_path / "a.json", most=0)

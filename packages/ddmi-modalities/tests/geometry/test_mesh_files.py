@@ -10,6 +10,7 @@ import pytest
 import trimesh
 
 from ddmi_modalities.geometry.mesh_files import load_geometry
+from ddmi_modalities.geometry.ply import read_ply
 from ddmi_modalities.geometry.polygons import split, triangles_of
 from ddmi_modalities.geometry.watertight import load_closed
 from ddmi_modalities.nerf.data.clouds import read_coloured_points
@@ -173,3 +174,56 @@ def test_what_fits_the_cube_stays_where_it_is(tmp_path: Path, said: list[str]) -
     cloud = read_cloud(tmp_path / "a.ply", 2000)
     assert cloud[:, 0].min() == pytest.approx(0.15, abs=0.01)
     assert not said
+
+
+def test_every_form_of_ply_says_the_same(tmp_path: Path) -> None:
+    """One table of every kind of number, with a list amid numbers, as text and in both orders of bytes."""
+    names = {
+        "char": "b",
+        "uchar": "B",
+        "short": "h",
+        "ushort": "H",
+        "int": "i",
+        "uint": "I",
+        "float": "f",
+        "double": "d",
+    }
+    rows = [(tuple(range(8)), (4, 5, 6)), (tuple(range(8, 16)), (7,))]
+    head = (
+        "".join(f"property {kind} n{kind}\n" for kind in names)
+        + "property list uchar short parts\nproperty float end\n"
+    )
+    for form, order in (("ascii", ""), ("binary_little_endian", "<"), ("binary_big_endian", ">")):
+        body = b""
+        for numbers, parts in rows:
+            if not order:
+                body += (" ".join(map(str, [*numbers, len(parts), *parts, 2.5])) + "\n").encode()
+            else:
+                body += struct.pack(order + "".join(names.values()), *numbers)
+                body += struct.pack(f"{order}B{len(parts)}hf", len(parts), *parts, 2.5)
+        start = f"ply\nformat {form} 1.0\ncomment by hand\nelement thing 2\n{head}end_header\n"
+        (tmp_path / f"{form}.ply").write_bytes(start.replace("\n", "\r\n").encode() + body)
+        table = read_ply(tmp_path / f"{form}.ply")["thing"]
+        for place, kind in enumerate(names):
+            assert np.asarray(table[f"n{kind}"]).tolist() == [place, place + 8]
+        assert [part.tolist() for part in table["parts"]] == [[4, 5, 6], [7]]
+        assert np.asarray(table["end"]).tolist() == [2.5, 2.5]
+
+
+@pytest.mark.parametrize("form", ["ascii", "binary_little_endian"])
+@pytest.mark.parametrize("count", [3, 2_000_000_000, 10**13])
+def test_a_ply_that_claims_more_than_it_holds(tmp_path: Path, form: str, count: int) -> None:
+    head = f"ply\nformat {form} 1.0\nelement vertex {count}\n" + "".join(f"property float {axis}\n" for axis in "xyz")
+    body = b"0 0 0\n1 1 1\n" if form == "ascii" else bytes(24)
+    (tmp_path / "a.ply").write_bytes(f"{head}end_header\n".encode() + body)
+    with pytest.raises(ValueError, match=rf"a\.ply: .*announces {count} of 'vertex', and holds (2 lines|24 bytes)"):
+        read_cloud(tmp_path / "a.ply", 10)
+
+
+@pytest.mark.parametrize(
+    "line", ["element vertex -1", "element vertex x", "property half x", "property list float", "woe"]
+)
+def test_headers_that_ply_does_not_know(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.ply").write_text(f"ply\nformat ascii 1.0\nelement face 1\n{line}\nend_header\n")
+    with pytest.raises(ValueError, match="its header says .*, which PLY does not know"):
+        read_cloud(tmp_path / "a.ply", 10)

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+WORD = 20
+"""Digits, and a sign, of the whole numbers that 64 bits hold: times of files have nineteen."""
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, which begins alike
@@ -49,7 +51,7 @@ def read_json(file: Path, *, most: int = 2**26) -> Any:
             raise ValueError(f"{str(file)!r} has {file.stat().st_size} bytes, and at most {most} are read as JSON")
     text = read_text(file)
     try:
-        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 19 else float(digits))
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= WORD else float(digits))
     except RecursionError:
         raise ValueError(f"cannot read {str(file)!r} as JSON: it is nested too deeply") from None
     except ValueError as error:

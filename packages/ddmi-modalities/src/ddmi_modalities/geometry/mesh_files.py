@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
 from jaxtyping import Float64, UInt8
-from numpy.typing import NDArray
 
 from ddmi_modalities.files.text import read_text
+from ddmi_modalities.geometry.ply import Column, read_ply
 from ddmi_modalities.geometry.polygons import split, triangles_of
 
 
@@ -41,42 +42,34 @@ def load_geometry(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
 
 
 def _ply(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
-    from plyfile import PlyData
-
-    content = PlyData.read(str(file))
-    names = [element.name for element in content]
-    if "vertex" not in names:
-        raise ValueError(f"has no vertices, only {', '.join(names) or 'nothing'}")
-    if "tristrips" in names:
+    tables = read_ply(file)
+    vertex, face = tables.get("vertex"), tables.get("face", {})
+    if vertex is None:
+        raise ValueError(f"has no vertices, only {', '.join(tables) or 'nothing'}")
+    if "tristrips" in tables:
         raise ValueError("its faces are strips of triangles; write plain faces")
-    vertex = content["vertex"].data
-    if missing := [axis for axis in "xyz" if axis not in _fields(vertex)]:
+    if missing := [axis for axis in "xyz" if axis not in vertex]:
         raise ValueError(f"its vertices have no {', '.join(missing)}")
-    vertices = np.stack([vertex[axis].astype(np.float64) for axis in "xyz"], axis=1)
+    vertices = np.stack([np.asarray(vertex[axis], np.float64) for axis in "xyz"], axis=1)
     colours = _colours(vertex)
-    if "face" not in names or not len(content["face"].data):
+    corners = next((face[name] for name in ("vertex_indices", "vertex_index") if name in face), None)
+    if corners is None and face:
+        raise ValueError(f"its faces have no vertex_indices, only {', '.join(face)}")
+    if corners is None or not len(corners):
         return trimesh.PointCloud(vertices, colours)  # type: ignore[no-untyped-call]
-    face = content["face"].data
-    key = next((name for name in ("vertex_indices", "vertex_index") if name in _fields(face)), None)
-    if key is None:
-        raise ValueError(f"its faces have no vertex_indices, only {', '.join(_fields(face))}")
-    corners = {len(one) for one in face[key]}
-    faces = np.stack(face[key]).astype(np.int64) if corners == {3} else triangles_of(vertices, list(face[key]))
+    triangles = {len(one) for one in corners} == {3}
+    faces = np.stack(list(corners)).astype(np.int64) if triangles else triangles_of(vertices, corners)
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise ValueError(f"a face has the corner {faces.max()}, and there are {len(vertices)} vertices")
     return trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
 
 
-def _fields(table: NDArray[Any]) -> tuple[str, ...]:
-    return table.dtype.names or ()
-
-
-def _colours(vertex: NDArray[Any]) -> UInt8[np.ndarray, "vertex 4"] | None:
+def _colours(vertex: Mapping[str, Column]) -> UInt8[np.ndarray, "vertex 4"] | None:
     """Of all vertices, None where they have none; numbers of 8 or 16 bits, or floats in [0, 1], or in [0, 255]."""
-    fields = [name for name in ("red", "green", "blue") if name in _fields(vertex)]
-    if len(fields) < 3:
+    columns = [np.asarray(vertex[name]) for name in ("red", "green", "blue") if name in vertex]
+    if len(columns) < 3:
         return None
-    values = np.stack([vertex[name] for name in fields], axis=1)
+    values = np.stack(columns, axis=1)
     if values.dtype.kind in "iu":
         scale = 255 / np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1.0
     else:
