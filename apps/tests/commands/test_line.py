@@ -183,6 +183,8 @@ def test_damaged_and_foreign_files_are_named(copy: Path, capsys: pytest.CaptureF
     weights = copy / "denoiser.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:200])
+    assert "denoiser.safetensors is not as it was written" in fails(capsys, "sample", copy)
+    (copy / "manifest.json").unlink()
     assert "denoiser.safetensors: damaged" in fails(capsys, "sample", copy)
     weights.write_bytes(whole)
     config = json.loads((copy / "config.json").read_text())

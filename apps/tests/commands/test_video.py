@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -92,8 +93,8 @@ def test_a_run_with_a_guide(
     assert any(not torch.equal(weights[name], value) for name, value in model.diffusion.state_dict().items())
     stopped, options = tmp_path / "stopped", ["train", "moving-openmoji", "--preset", "test", "--vae", str(video_run)]
 
-    def stop(run: Trainer, done: int, metrics: dict[str, float]) -> None:
-        save(run, done, metrics)
+    def stop(run: Trainer, done: int, *rest: Any) -> None:
+        save(run, done, *rest)
         if done == 1 and run.run_dir.name == "diffusion":
             raise TrainingInterrupted("stopped")
 
@@ -118,8 +119,8 @@ def test_a_guide_whose_time_is_past_is_kept_at_once(
     train = ["train", "moving-openmoji", "--preset", "test", "--run", str(tmp_path), "--diffusion-training.steps"]
     save = Trainer._save
 
-    def stop(run: Trainer, done: int, metrics: dict[str, float]) -> None:
-        save(run, done, metrics)
+    def stop(run: Trainer, done: int, *rest: Any) -> None:
+        save(run, done, *rest)
         if done == 3 and run.run_dir.name == "diffusion":
             raise TrainingInterrupted("stopped")
 

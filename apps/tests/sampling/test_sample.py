@@ -61,7 +61,7 @@ def test_a_stopped_command_goes_on(
     assert batches == [(4, 1), (5, 1), (0, 2)], "a file had been taken away"
 
 
-def test_torn_files_are_made_again(
+def test_a_picture_is_there_as_a_whole_or_not_at_all(
     tiny_run: Path, tmp_path: Path, whole: dict[str, bytes], batches: list[tuple[int, int]]
 ) -> None:
     out, save, saved = tmp_path / "out", Image.Image.save, []
@@ -75,11 +75,22 @@ def test_torn_files_are_made_again(
 
     with mock.patch.object(Image.Image, "save", torn):
         assert sample(tiny_run, out) == 130
-    assert len(contents(out)) == 4
-    assert contents(out) != {name: whole[name] for name in contents(out)}
+    assert contents(out) == {name: whole[name] for name in ("000.png", "001.png", "002.png")}
     batches.clear()
     assert sample(tiny_run, out, "--resume") == 0
     assert batches == [(2, 2), (4, 1)]
+    assert contents(out) == whole
+
+
+def test_torn_files_are_made_again(
+    tiny_run: Path, tmp_path: Path, whole: dict[str, bytes], batches: list[tuple[int, int]]
+) -> None:
+    out = tmp_path / "out"
+    assert sample(tiny_run, out, "--resume") == 0
+    (out / "003.png").write_bytes((out / "003.png").read_bytes()[:20])
+    batches.clear()
+    assert sample(tiny_run, out, "--resume") == 0
+    assert batches == [(2, 2)]
     assert contents(out) == whole
 
 
