@@ -18,11 +18,13 @@ logger = logging.getLogger("ddmi")
 
 
 class Console(logging.Handler):
-    """Messages to stderr, above a progress bar where there is one."""
+    """Messages to stderr, above a progress bar where there is one; control characters in them are written out."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        from ddmi_modalities.files.text import printable
+
         try:
-            text = self.format(record)
+            text = printable(self.format(record))
             if "tqdm" in sys.modules and sys.stderr.isatty():
                 from tqdm import tqdm
 

@@ -244,7 +244,7 @@ class DDMI(nn.Module):
             try:
                 shapes = [(c, h, w) for c, h, w in json.loads(meta["plane_shapes"])]
                 model.latent_space = LatentSpace.from_tensors(tensors, shapes, meta["packing"])  # type: ignore[arg-type]
-            except (KeyError, ValueError) as error:
+            except (KeyError, RecursionError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"{directory / LATENT_SPACE}: not the statistics of a latent space ({error})"
                 ) from error

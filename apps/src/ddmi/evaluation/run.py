@@ -141,9 +141,27 @@ def read_evaluations(directory: Path) -> list[dict[str, Any]]:
     for path in sorted((directory / EVALUATIONS).glob("*.json")):
         try:
             record = read_json(path)
-            if not {"protocol", "metrics", "sha256_checkpoint", "deviations"} <= set(record):
-                raise ValueError("fields are missing")
-        except (OSError, ValueError, TypeError) as error:
+            _check_record(record)
+        except ValueError as error:
             raise ValueError(f"{path} is no record of an evaluation ({error}); remove it, or evaluate again") from error
         records.append(record)
     return records
+
+
+_FIELDS = {"protocol": str, "comparable_with": str, "deviations": list, "metrics": dict, "conditions": dict}
+_FIELDS |= {"sha256_checkpoint": dict, "recipe": str}
+"""What others read of a record."""
+
+
+def _check_record(record: Any) -> None:
+    if not isinstance(record, dict):
+        raise ValueError(f"it holds {type(record).__name__}, wanted an object")
+    for name, kind in _FIELDS.items():
+        if not isinstance(record.get(name), kind):
+            raise ValueError(f"its {name} is {str(record.get(name))[:60]!r}, wanted {kind.__name__}")
+    for name, value in record["metrics"].items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"its {name} is {str(value)[:60]!r}, wanted a finite number")
+    resolution = record["conditions"].get("resolution")
+    if not isinstance(resolution, int | None) or not all(isinstance(one, str) for one in record["deviations"]):
+        raise ValueError("its resolution is no whole number, or its deviations are no texts")

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ddmi.evaluation.run import read_evaluations
+from ddmi_modalities.files.text import printable
 from ddmi_modalities.spec import OFFLINE
 
 Row = tuple[str, int | None]
@@ -82,7 +83,7 @@ def markdown_table(runs: Sequence[Path], paper: str | None = None) -> str:
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
     notes = [f"- `{name}`: {citation}" for name, citation in sorted(sources.items())]
     notes += [f"- ({number}) not the protocol's own number: {deviations}" for deviations, number in marks.items()]
-    return text + "\n" + "\n".join(notes) + "\n"
+    return printable(text + "\n" + "\n".join(notes) + "\n")
 
 
 def _cells(record: Mapping[str, Any], marks: dict[str, int]) -> dict[Row, str]:

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 from ddmi_modalities.datasets.splits import SPLITS
 from ddmi_modalities.files.checksums import sha256_file
-from ddmi_modalities.files.text import read_json
+from ddmi_modalities.files.text import printable, read_json
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -119,7 +119,7 @@ def describe_manifest(folder: Path) -> str | None:
         return None
     counts = ", ".join(f"{key.replace('_', ' ')} {count}" for key, count in stored["counts"].items())
     unfinished = "" if stored["complete"] else "; NOT COMPLETE: run `ddmi prepare` again"
-    return f"prepared by recipe {stored['recipe']!r}: {counts}{unfinished}"
+    return printable(f"prepared by recipe {stored['recipe']!r}: {counts}{unfinished}")
 
 
 def write_file(file: Path, content: bytes, flush: bool = False) -> Stored:
@@ -163,7 +163,8 @@ def _load(file: Path) -> dict[str, Any] | None:
         inside = all(not PurePosixPath(name).is_absolute() and ".." not in name.split("/") for name, _ in stored)
         typed = all(isinstance(one["sha256"], str) and isinstance(one["bytes"], int) for _, one in stored)
         split = all(isinstance(split, str) and isinstance(sources, dict) for split, sources in records)
-        known = content["format"] == FORMAT and {"settings", "counts", "complete", "recipe"} <= content.keys()
+        heads = (("settings", dict), ("counts", dict), ("complete", bool), ("recipe", str))
+        known = content["format"] == FORMAT and all(isinstance(content[name], kind) for name, kind in heads)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return content if inside and typed and split and known and isinstance(content["settings"], dict) else None
+    return content if inside and typed and split and known else None

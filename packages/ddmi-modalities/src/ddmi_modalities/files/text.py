@@ -63,6 +63,15 @@ def read_lines(file: Path) -> list[str]:
     return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 
 
+def printable(text: str) -> str:
+    """The text with whatever a terminal would obey written out, such as the control characters in a file's name."""
+    return "".join(one if one.isprintable() or one in "\n\t" else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
 def named_file(folder: Path, name: str, suffixes: tuple[str, ...] = ()) -> Path | None:
     """The file that a text names below a folder, None where there is none.
 

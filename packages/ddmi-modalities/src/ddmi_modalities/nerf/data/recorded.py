@@ -66,7 +66,12 @@ class RecordedScene:
 
     @cached_property
     def recording(self) -> Recording:
-        return self.read(self.path, self.hold_out).scaled(self.scale)
+        try:
+            return self.read(self.path, self.hold_out).scaled(self.scale)
+        except ValueError as error:
+            if str(self.path) in str(error):
+                raise
+            raise ValueError(f"{self.path}: {error}") from error
 
     def forgotten(self) -> RecordedScene:
         """The same scene, of which nothing has been read: what it reads is forgotten with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -154,29 +155,33 @@ class VideoFile:
             stream = _film(container, self.path)
             stream.thread_type = "AUTO"
             aspect, seek = _aspect(stream), seek and container.format.name not in STREAMS
-            try:
-                if seek:
-                    container.seek(min(wanted), stream=stream, backward=True)
-                whole = not seek  # what comes before a key frame refers to what was not decoded
-                for frame in _frames(container, stream):
-                    whole = whole or frame.key_frame
-                    if whole and frame.pts is not None and frame.pts in wanted:
-                        square = centre_square(_upright(frame, aspect, self.path))
-                        found[frame.pts] = to_tensor(resize_square(square, size))
-                    if frame.pts is not None and frame.pts >= max(wanted):
-                        break
-            except av.FFmpegError as error:
-                raise ValueError(f"cannot read the video {str(self.path)!r}: {error.strerror}") from error
+            if seek:
+                container.seek(min(wanted), stream=stream, backward=True)
+            whole = not seek  # what comes before a key frame refers to what was not decoded
+            for frame in _frames(container, stream):
+                whole = whole or frame.key_frame
+                if whole and frame.pts is not None and frame.pts in wanted:
+                    square = centre_square(_upright(frame, aspect, self.path))
+                    found[frame.pts] = to_tensor(resize_square(square, size))
+                if frame.pts is not None and frame.pts >= max(wanted):
+                    break
         return found
 
 
-def _opened(path: Path) -> av.container.InputContainer:
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """A container; what goes wrong with it is a ValueError that names the file."""
     keep_log_out_of_python()
     try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"cannot read the video {str(path)!r}: {error.strerror}") from error
-    return container
+        with av.open(str(path)) as container:
+            yield container
+    except MemoryError:
+        raise
+    except Exception as error:  # of streams without a decoder even attributes are missing
+        if repr(str(path)) in str(error) and not isinstance(error, av.FFmpegError | OSError):
+            raise
+        reason = (error.strerror if isinstance(error, av.FFmpegError | OSError) else None) or error
+        raise ValueError(f"cannot read the video {str(path)!r}: {reason}; {REPAIR}") from error
 
 
 def _film(container: av.container.InputContainer, path: Path) -> av.VideoStream:
