@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ddmi_modalities.files import pixels
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
 
 
@@ -102,3 +105,24 @@ def test_square_and_resize() -> None:
     small = np.asarray(resize_square(Image.fromarray(stripes), 8), np.float32)
     assert np.abs(small[:, 1:-1] - 127.5).max() < 3
     assert resize_square(Image.new("RGB", (1, 1), "red"), 4).size == (4, 4)
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (32, 64):
+        Image.new("RGB", (size, size)).save(tmp_path / f"{size}.png")
+    monkeypatch.setattr(pixels, "LARGE", 2000)
+    turned, at_once, most = pixels._turned, [0], {32: 0, 64: 0}
+
+    def watched(file: Image.Image, shaped: tuple[int, int] | None) -> Image.Image:
+        at_once[0] += 1
+        most[file.width] = max(most[file.width], at_once[0])
+        time.sleep(0.02)
+        at_once[0] -= 1
+        return turned(file, shaped)
+
+    monkeypatch.setattr(pixels, "_turned", watched)
+    for size in (32, 64):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(open_picture, [tmp_path / f"{size}.png"] * 8))
+    assert most[64] == 1
+    assert most[32] > 1
