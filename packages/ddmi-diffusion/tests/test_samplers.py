@@ -56,18 +56,30 @@ def test_sample_i_is_a_function_of_seed_and_i(prediction: str, sampler: str) -> 
     assert diffusion.sample(0, num_steps=6, sampler=sampler).shape == (0, 2)
 
 
-def test_ddim_is_the_written_recursion() -> None:
+@pytest.mark.parametrize("steps", [5, 7, 61, 150, 600])
+def test_ddim_is_the_written_recursion(steps: int) -> None:
     """Eta 0, times evenly spaced from T - 1, the last step returns the predicted z_0."""
     diffusion = gaussian_diffusion("eps")
     z = torch.randn(3, 2)
     wanted = z.clone()
-    times = [999, 799, 599, 399, 199]
+    times = [int(-1 + (steps - i) * 1000 / steps) for i in range(steps)]
     abar = diffusion.noise.alphas_cumprod.float()
     for t, previous in zip(times, [*times[1:], None], strict=True):
         eps = diffusion.predict(wanted, torch.full((3,), float(t)))
         x0 = (wanted - (1 - abar[t]).sqrt() * eps) / abar[t].sqrt()
         wanted = x0 if previous is None else abar[previous].sqrt() * x0 + (1 - abar[previous]).sqrt() * eps
-    torch.testing.assert_close(diffusion.sample(3, num_steps=5, initial=z), wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(diffusion.sample(3, num_steps=steps, initial=z), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_ddim_of_diffusers_only_where_its_steps_meet() -> None:
+    diffusion = gaussian_diffusion("eps")
+    settings = dict(trained_betas=diffusion.noise.betas.numpy(), clip_sample=False, timestep_spacing="trailing")
+    theirs = diffusers.DDIMScheduler(num_train_timesteps=1000, set_alpha_to_one=True, **settings)
+    z = torch.randn(3, 2)
+    ours = diffusion.sample(3, num_steps=50, initial=z, sampler="ddim")
+    torch.testing.assert_close(diffusion.sample(3, num_steps=50, initial=z, sampler=theirs), ours, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="steps evenly only where num_steps divides 1000, got 600; name 'ddim'"):
+        diffusion.sample(3, num_steps=600, initial=z, sampler=theirs)
 
 
 def test_guidance_moves_between_the_branches_in_one_batch() -> None:

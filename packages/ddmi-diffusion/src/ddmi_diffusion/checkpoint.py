@@ -43,6 +43,8 @@ __all__ = [
 
 STATE = "state.json"
 """Written last: a directory without it is no checkpoint."""
+CHECKSUM = "crc32"
+"""Of all else in state.json."""
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -72,6 +74,7 @@ def save_checkpoint(
                 write_tensors(file, group)
                 files[file.name] = {"bytes": file.stat().st_size, "crc32": _crc32(file)}
             state = {"format": 1, "step": step, "files": files, "meta": dict(meta)}
+            state[CHECKSUM] = _checksum(state)
             write_text(temporary / STATE, json.dumps(state, indent=1, allow_nan=False) + "\n")
             flush_directory(temporary)
         prune_checkpoints(root, newest=step, keep=keep, spare=spare)
@@ -145,6 +148,8 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise CheckpointError(_broken(file, str(error))) from error
     if not isinstance(state, dict) or not _well_formed(state):
         raise CheckpointError(_broken(file, "it is not the state of a checkpoint of format 1"))
+    if CHECKSUM in state and state[CHECKSUM] != _checksum(state):
+        raise CheckpointError(_broken(file, "its checksum is wrong"))
     return state
 
 
@@ -157,6 +162,11 @@ def _well_formed(state: dict[str, Any]) -> bool:
         and all(isinstance(entry, dict) and {"bytes", "crc32"} <= entry.keys() for entry in files.values())
         and all(Path(name).name == name for name in files)  # a name with a path could point anywhere
     )
+
+
+def _checksum(state: Mapping[str, Any]) -> int:
+    content = {name: value for name, value in state.items() if name != CHECKSUM}
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def _broken(file: Path, reason: str) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from fractions import Fraction
+from functools import cache
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,6 +75,8 @@ def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
                 f"sampler {sampler!r} does not fit prediction {noise.prediction!r}; choose one of {', '.join(allowed)}"
             )
     made: Any = getattr(diffusers, _CLASSES[sampler]) if isinstance(sampler, str) else sampler
+    if made is diffusers.DDIMScheduler:
+        made = _even_ddim()
     settings: dict[str, Any] = dict(
         num_train_timesteps=noise.steps,
         prediction_type=_PREDICTION[noise.prediction],
@@ -85,10 +90,36 @@ def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
     settings |= dict(use_flow_sigmas=True) if flow else dict(trained_betas=noise.betas.numpy())
     if made is diffusers.DDPMScheduler:
         settings["variance_type"] = "fixed_small_log"
-    known = inspect.signature(made).parameters
+    known = inspect.signature(made.__init__).parameters
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return made(**{name: value for name, value in settings.items() if name in known})
+
+
+@cache
+def _even_ddim() -> type:
+    """DDIM each of whose steps ends where the next one begins; times are rounded as the reference implementation does.
+
+    diffusers goes back by T // n, whatever its times are: where n does not divide T, steps fall short, and the last one
+    of z_0.
+    """
+    import diffusers
+
+    base: Any = diffusers.DDIMScheduler
+
+    class EvenDDIMScheduler(base):  # type: ignore[misc]
+        def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+            super().set_timesteps(num_inference_steps, device)
+            ends = np.linspace(-1, self.config.num_train_timesteps - 1, num_inference_steps + 1).astype(np.int64)
+            self.timesteps = torch.from_numpy(ends[:0:-1].copy()).to(device)
+
+        def step(self, model_output: Tensor, timestep: Any, *rest: Any, **options: Any) -> Any:
+            times = [*self.timesteps.tolist(), -1]
+            gap = int(timestep) - times[times.index(int(timestep)) + 1]
+            self.num_inference_steps = Fraction(self.config.num_train_timesteps, gap)  # T // this is the gap
+            return super().step(model_output, timestep, *rest, **options)
+
+    return EvenDDIMScheduler
 
 
 def _matches_flow(scheduler: Any) -> bool:
@@ -147,6 +178,13 @@ def check_scheduler(scheduler: Any, noise: NoiseConfig) -> None:
         )
 
 
+def _is_uneven(scheduler: Any) -> bool:
+    """Whether it is diffusers' own DDIM, see `_even_ddim`."""
+    import diffusers
+
+    return isinstance(scheduler, diffusers.DDIMScheduler) and not isinstance(scheduler, _even_ddim())
+
+
 def set_steps(scheduler: Any, noise: NoiseConfig, num_steps: int) -> list[Tensor]:
     """Lays `num_steps` out, and returns their times: from pure noise on, down to the last one that is not below 0.
 
@@ -157,6 +195,11 @@ def set_steps(scheduler: Any, noise: NoiseConfig, num_steps: int) -> list[Tensor
         scheduler.sigma_min = 1 / num_steps  # even steps, 1 .. 1/n; diffusers ends at 1/T, whatever n is
     elif noise.prediction != "flow" and num_steps > noise.steps:
         raise ValueError(f"sample: num_steps {num_steps} is more than the {noise.steps} steps of the noise process")
+    if _is_uneven(scheduler) and noise.steps % num_steps:
+        raise ValueError(
+            f"sample: {name} steps evenly only where num_steps divides {noise.steps}, got {num_steps}; name 'ddim', or "
+            "take make_scheduler(diffusers.DDIMScheduler, diffusion.noise)"
+        )
     scheduler.set_timesteps(num_steps)
     times = scheduler.timesteps
     # "trailing" is np.arange(T, 0, -T / n) - 1; where T / n is rounded down, it has an (n + 1)-th step at -1.
