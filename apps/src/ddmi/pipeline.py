@@ -16,7 +16,7 @@ from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import load_weights, read_tensors
-from ddmi.serialization import experiment_text, read_experiment_file
+from ddmi.serialization import errors_of, experiment_text, read_experiment_file
 from ddmi_diffusion import (
     Conditioning,
     Guidance,
@@ -229,7 +229,8 @@ class DDMI(nn.Module):
         """
         directory = _directory(source)
         experiment = read_experiment(directory)
-        vae = experiment.vae.build(experiment.modality.layout)
+        with errors_of(directory / CONFIG):
+            vae = experiment.vae.build(experiment.modality.layout)
         load_weights(vae, directory / VAE, hint="train stage 1 with `ddmi train ... --stage vae`")
         model = cls(experiment, vae)
         model.revision = directory.name if HUB.fullmatch(str(source)) else None
@@ -248,13 +249,15 @@ class DDMI(nn.Module):
                 raise ValueError(
                     f"{directory / LATENT_SPACE}: not the statistics of a latent space ({error})"
                 ) from error
-            model.diffusion = experiment.diffusion.build(shapes, model.latent_space.shape)
+            with errors_of(directory / CONFIG):
+                model.diffusion = experiment.diffusion.build(shapes, model.latent_space.shape)
             load_weights(model.diffusion, directory / DENOISER, hint="train stage 2 again")
             if experiment.diffusion.guide_after is not None:
                 model.guide = experiment.diffusion.build(shapes, model.latent_space.shape)
                 load_weights(model.guide, directory / GUIDE, hint="train stage 2 again")
             if experiment.diffusion.text is not None:
-                model.conditioner = experiment.diffusion.text.build()
+                with errors_of(directory / CONFIG):
+                    model.conditioner = experiment.diffusion.text.build()
                 load_weights(model.conditioner, directory / CONDITIONER, hint="train stage 2 again")
         return model.eval().requires_grad_(False).to(device)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import logging
 import types
 import typing
@@ -74,7 +73,11 @@ def with_setting(experiment: Experiment, setting: str) -> Experiment:
     parts = path.strip().replace("-", "_").split(".")
     if not equals or not all(parts):
         raise ValueError(f"--set {setting!r}: wanted PATH=VALUE, such as vae.read_out=concat")
-    new: Experiment = _with(experiment, parts, value.strip(), f"--set {setting}")
+    where = f"--set {setting}"
+    try:
+        new: Experiment = _with(experiment, parts, value.strip(), where)
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
     return new
 
 
@@ -104,6 +107,7 @@ def _with(node: Any, parts: Sequence[str], value: str, where: str) -> Any:
 def _chosen(old: Any, hint: Any, value: str, where: str) -> Any:
     """What a word, or a value as JSON has it, stands for where `hint` is wanted."""
     from ddmi.serialization import is_settings, read_value
+    from ddmi_modalities.files.text import parse_json
 
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if value == NONE and type(None) in kinds:
@@ -112,8 +116,8 @@ def _chosen(old: Any, hint: Any, value: str, where: str) -> Any:
     if settings:
         return _new_node(old, settings, type(None) in kinds, value, where)
     try:
-        data = json.loads(value)
-    except json.JSONDecodeError:
+        data = parse_json(value)
+    except ValueError:
         data = value
     return read_value(data, hint, where)
 

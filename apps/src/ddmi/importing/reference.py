@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from ddmi.reference.denoiser import load_latent_diffusion
 from ddmi.reference.latent_config import diffusion_config, latent_shapes
 from ddmi.reference.triplane import FIRST_STAGE, SECOND_STAGE
 from ddmi.reference.vae_config import ReferenceVAEConfig
+from ddmi.serialization import errors_of
 from ddmi_diffusion import LatentDiffusion, LatentSpace, TrainerConfig
 from ddmi_diffusion.latent_space import PlaneShape
 from ddmi_vae import D2CVAE, Losses
@@ -54,7 +53,7 @@ def import_reference(
         raise ValueError(f"{checkpoint}: is of stage 1 itself; --vae belongs to a checkpoint of stage 2")
     if (out / CONFIG).exists() and not (second and vae is None and not (out / DENOISER).exists()):
         raise ValueError(f"--out {out} holds a model already; name another directory")
-    with _errors_of(config):
+    with errors_of(config):
         experiment = _experiment(settings, second)
         empty = experiment.vae.build(experiment.modality.layout)
     autoencoder = _autoencoder(empty, experiment, found, vae, out)
@@ -65,21 +64,6 @@ def import_reference(
         logger.info("stage 2: latent diffusion, %s", "the weights of the last step" if raw else "the moving average")
     model.save_pretrained(out)
     return model.eval().requires_grad_(False)
-
-
-@contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
-    """Errors in what a file says get its name."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
-        # a word where a number belongs, no number where a list belongs, and so on
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path}: a field has a value that makes no sense ({reason}); compare with its publisher's"
-        ) from error
 
 
 def _experiment(settings: Settings, second: bool) -> Experiment:
@@ -109,7 +93,7 @@ def _autoencoder(model: D2CVAE, experiment: Experiment, found: Checkpoint, vae: 
             raise ValueError(f"--out {out}: its autoencoder has another configuration; name another directory")
         load_weights(model, out / VAE, hint="import stage 1 first")
     elif source.has_vae:
-        with _errors_of(source.path):
+        with errors_of(source.path):
             config.load(model, source.vae())
     else:
         raise ValueError(
@@ -124,7 +108,7 @@ def _diffusion(
 ) -> tuple[LatentSpace, LatentDiffusion]:
     planes = len(experiment.modality.layout.planes)
     order: tuple[int, ...] | None = None
-    with _errors_of(settings.path):
+    with errors_of(settings.path):
         shapes = latent_shapes(*settings.diffusion(), planes)
         if settings.domain == "video":
             shapes = (shapes[0], shapes[2], shapes[1])  # its row is xy, xt, yt; attention does not know the order
@@ -133,7 +117,7 @@ def _diffusion(
         _check_shapes(settings, shapes)
         space = LatentSpace.identity(shapes, experiment.diffusion.packing)
         diffusion = experiment.diffusion.build(shapes, space.shape)
-    with _errors_of(found.path):
+    with errors_of(found.path):
         load_latent_diffusion(diffusion, found.diffusion(raw=raw), order)
     return space, diffusion
 

@@ -42,7 +42,7 @@ def read_text(file: Path) -> str:
 
 
 def read_json(file: Path, *, most: int = 2**26) -> Any:
-    """The value that a JSON file holds; whole numbers that no computer word holds become floats, perhaps infinite.
+    """The value that a JSON file holds, see `parse_json`.
 
     Raises ValueError that names the file, where it is no JSON, nested too deeply, or larger than `most` bytes.
     """
@@ -51,11 +51,20 @@ def read_json(file: Path, *, most: int = 2**26) -> Any:
             raise ValueError(f"{str(file)!r} has {file.stat().st_size} bytes, and at most {most} are read as JSON")
     text = read_text(file)
     try:
-        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= WORD else float(digits))
-    except RecursionError:
-        raise ValueError(f"cannot read {str(file)!r} as JSON: it is nested too deeply") from None
+        return parse_json(text)
     except ValueError as error:
         raise ValueError(f"cannot read {str(file)!r} as JSON: {error}") from error
+
+
+def parse_json(text: str) -> Any:
+    """The value that JSON stands for; whole numbers that no computer word holds become floats, perhaps infinite.
+
+    Raises ValueError, also for what is nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= WORD else float(digits))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_lines(file: Path) -> list[str]:
@@ -80,7 +89,9 @@ def named_file(folder: Path, name: str, suffixes: tuple[str, ...] = ()) -> Path 
     """
     endings = ("", *suffixes, *(suffix.upper() for suffix in suffixes))
     written = dict.fromkeys([name, name.replace("\\", "/")])
-    return next((file for one in written for ending in endings if (file := folder / f"{one}{ending}").is_file()), None)
+    return next(
+        (file for one in written for ending in endings if os.path.isfile(file := folder / f"{one}{ending}")), None
+    )
 
 
 def name_bytes(name: str) -> bytes:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
+from ddmi_modalities.geometry.unit_cube import FAR
+
 AZIMUTH, ELEVATION, DISTANCE, FIELD_OF_VIEW = 35.0, 25.0, 2.9, 30.0
 """Of the usual picture of a shape, in degrees and world units: it cuts nothing off from any azimuth but the corners of
 a shape that fills the unit cube like a box (which needs a distance of 3.25)."""
@@ -181,9 +183,16 @@ def check_poses(poses: Float64[np.ndarray, "view 4 4"], names: Sequence[str]) ->
         raise ValueError(
             f"{names[int(np.argmin(finite))]} has numbers that are NaN or infinite; repair it or remove the view"
         )
+    distance = np.abs(poses[:, :3, 3]).max(axis=1)
+    if distance.max(initial=0) > FAR:
+        raise ValueError(
+            f"{names[int(np.argmax(distance))]} is {distance.max():.3g} from the origin; repair it, or move and scale "
+            "the scene into the unit cube"
+        )
     rotations = poses[:, :3, :3]
-    off = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0)
-    handed, below = np.linalg.det(rotations), np.abs(poses[:, 3] - [0, 0, 0, 1]).max(axis=1, initial=0)
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that no rotation has
+        off = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0)
+        handed, below = np.linalg.det(rotations), np.abs(poses[:, 3] - [0, 0, 0, 1]).max(axis=1, initial=0)
     rigid = (off <= RIGID) & (handed > 0) & (below <= RIGID)
     if not rigid.all():
         view = int(np.argmin(rigid))

@@ -10,6 +10,7 @@ import trimesh
 from jaxtyping import Bool, Float32, Float64
 
 from ddmi_modalities.geometry.mesh_files import load_geometry
+from ddmi_modalities.geometry.unit_cube import FARTHEST
 
 DIRECTIONS = np.array([[0.44, 0.62, 0.65], [-0.71, 0.36, -0.61], [0.29, -0.88, 0.37]])
 """Of the rays that vote on a point: askew, so that they rarely run along the edges of a model."""
@@ -39,6 +40,15 @@ def load_closed(file: Path, repair: bool = False) -> ClosedMesh:
     Raises:
         ValueError: It cannot be read, has no extent, or is not watertight; the reason without the name of the file.
     """
+    try:
+        return _closed(file, repair)
+    except (MemoryError, ValueError):
+        raise
+    except Exception as error:  # trimesh and Manifold raise whatever damaged geometry leads to
+        raise ValueError(f"cannot be made a solid ({type(error).__name__}: {error})") from error
+
+
+def _closed(file: Path, repair: bool) -> ClosedMesh:
     mesh = _load(file)
     if not mesh.is_watertight and repair:
         mesh = _repaired(mesh)
@@ -78,8 +88,8 @@ def _load(file: Path) -> trimesh.Trimesh:
         raise ValueError(f"cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, trimesh.Trimesh) or not len(loaded.faces):
         raise ValueError("has no faces")
-    if not np.isfinite(loaded.vertices).all():
-        raise ValueError("has vertices that are NaN or infinite")
+    if not (np.abs(loaded.vertices) <= FARTHEST).all():
+        raise ValueError(f"has vertices that are NaN or infinite, or beyond {FARTHEST:g}")
     # Without textures and normals, whose seams would keep vertices of one place apart
     mesh = trimesh.Trimesh(loaded.vertices, loaded.faces, process=True)
     if not len(mesh.faces) or not mesh.extents.max() > 0:

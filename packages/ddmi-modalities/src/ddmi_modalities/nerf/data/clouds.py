@@ -51,6 +51,4 @@ def read_coloured_points(path: Path, count: int) -> Float32[np.ndarray, "count 6
         raise ValueError(f"{path}: cannot be read as a point cloud or mesh ({error}); {remedy}") from error
     if len(colours) != count:
         raise ValueError(f"{path}: has no colours; {remedy}")
-    if not np.isfinite(points).all():
-        raise ValueError(f"{path}: holds points that are not finite; remove them")
-    return in_unit_cube(np.concatenate([points, colours[:, :3] / 255], axis=1).astype(np.float32), str(path))
+    return in_unit_cube(np.concatenate([points, colours[:, :3] / 255], axis=1), str(path))

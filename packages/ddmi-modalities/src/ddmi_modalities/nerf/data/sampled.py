@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ddmi_modalities.datasets.folders import is_hidden, subfolders
 from ddmi_modalities.files.npz import npz_bytes, read_npz
 from ddmi_modalities.geometry.cameras import OPENGL, Z_UP, Cameras, check_lenses, check_poses
+from ddmi_modalities.geometry.unit_cube import FAR
 from ddmi_modalities.nerf.data.recorded import Recording, every_nth
 from ddmi_modalities.nerf.items import Views, mask_of_white
 
@@ -55,9 +56,10 @@ def read_sampled(file: Path, hold_out: int) -> Recording:
         )
     check_poses(poses, [f"{file}: cam_poses[{view}]" for view in range(count)])
     data = _floats(file, "data", arrays["data"])
-    if data.ndim != 2 or data.shape[1] != 6 or not len(data) or not np.isfinite(data).all():
+    if data.ndim != 2 or data.shape[1] != 6 or not len(data) or not (np.abs(data) <= FAR).all():
         raise ValueError(
-            f"{file}: data has shape {data.shape}, wanted (points, 6) finite numbers, position and colour; repair it"
+            f"{file}: data has shape {data.shape}, wanted (points, 6) finite numbers up to {FAR:g}, position and "
+            "colour; repair it"
         )
     if data[:, 3:].min() < 0 or data[:, 3:].max() > 1:
         raise ValueError(

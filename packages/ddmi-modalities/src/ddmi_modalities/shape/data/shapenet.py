@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ddmi_modalities.datasets.splits import check_apart
 from ddmi_modalities.files.npz import read_npz
 from ddmi_modalities.files.text import read_lines, read_text
 from ddmi_modalities.geometry.solids import check_count
+from ddmi_modalities.geometry.unit_cube import FAR, FARTHEST
 
 ShapeNetSplit = Literal["train", "val", "test"]
 SPLIT_NAMES = ("train", "val", "test")
@@ -91,6 +93,9 @@ class ShapeNetItem:
         loc, scale = arrays.get("loc", np.zeros(3)), arrays.get("scale", np.ones(()))
         if loc.shape != (3,) or scale.size != 1 or loc.dtype.kind not in "fiu" or scale.dtype.kind not in "fiu":
             _refuse(file, f"loc is {loc.dtype} {loc.shape} and scale {scale.dtype} {scale.shape}, wanted (3,) and ()")
+        loc, scale = loc.astype(np.float64), scale.astype(np.float64)
+        if not (np.abs(loc) <= FARTHEST).all() or not 0 < scale.reshape(()) <= FARTHEST:
+            _refuse(file, f"loc is {loc.tolist()} and scale {scale.tolist()}, wanted numbers that say where it was")
         return loc.astype(np.float32), float(scale.reshape(()))
 
     def surface(
@@ -196,7 +201,7 @@ def _is_class(folder: Path, names: dict[str, str]) -> bool:
 
 
 def _has_files(model: Path) -> bool:
-    return (model / POINTS).is_file() and (model / CLOUD).is_file()
+    return os.path.isfile(model / POINTS) and os.path.isfile(model / CLOUD)  # also of names that no file can have
 
 
 def _text(file: Path, remedy: str) -> str:
@@ -254,10 +259,10 @@ def _refuse(file: Path, why: str) -> NoReturn:
 def _vectors(file: Path, key: str, array: np.ndarray) -> Float32[np.ndarray, "point 3"]:
     if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != 3 or not len(array):
         _refuse(file, f"{key} is {array.dtype} {array.shape}, wanted floating-point numbers (n, 3)")
-    vectors = array.astype(np.float32)
-    if not np.isfinite(vectors).all():
-        _refuse(file, f"{key} has {int((~np.isfinite(vectors)).any(1).sum())} rows with NaN or infinity")
-    return vectors
+    sound = (np.abs(array.astype(np.float64)) <= FAR).all(axis=1)
+    if not sound.all():
+        _refuse(file, f"{key} has {int((~sound).sum())} rows with NaN or infinity, or beyond {FAR:g}")
+    return array.astype(np.float32)
 
 
 def _bits(file: Path, array: np.ndarray, count: int) -> Bool[np.ndarray, " point"]:

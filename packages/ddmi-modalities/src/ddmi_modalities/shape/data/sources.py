@@ -106,7 +106,4 @@ def read_cloud(path: Path, count: int) -> Float32[np.ndarray, "point 3"]:
             raise ValueError(f"{path}: cannot be read as a point cloud or mesh ({error}); {remedy}") from error
     if points.dtype.kind not in "fiu" or points.ndim != 2 or points.shape[1] != 3 or not len(points):
         raise ValueError(f"{path}: holds points of shape {points.shape} and type {points.dtype}; {remedy}")
-    points = np.asarray(points, np.float32)
-    if not np.isfinite(points).all():
-        raise ValueError(f"{path}: holds points that are not finite; remove them")
-    return in_unit_cube(points, str(path))
+    return in_unit_cube(np.asarray(points, np.float64), str(path))

@@ -187,6 +187,8 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
 def _film(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     """The largest stream of pictures that is not the cover."""
     films = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    if any(one.codec_context is None for one in films):
+        raise ValueError(f"cannot read the video {str(path)!r}: there is no decoder for its pictures; {REPAIR}")
     if not films:
         kinds = ", ".join(sorted({one.type for one in container.streams})) or "nothing"
         what = "only a cover" if container.streams.video else f"only {kinds}"
