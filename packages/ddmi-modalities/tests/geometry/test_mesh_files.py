@@ -227,3 +227,41 @@ def test_headers_that_ply_does_not_know(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.ply").write_text(f"ply\nformat ascii 1.0\nelement face 1\n{line}\nend_header\n")
     with pytest.raises(ValueError, match="its header says .*, which PLY does not know"):
         read_cloud(tmp_path / "a.ply", 10)
+
+
+SQUARE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("f 1 2", r"line 6, 'f 1 2', is no face of three corners"),
+        ("f", r"line 6, 'f', is no face"),
+        ("f 0 1 2", r"line 6, .*is no face"),
+        ("f 1 2 -9", r"line 6, .*is no face"),
+        ("f 1 2 9", r"a face has the corner 9, and there are 4 vertices"),
+        ("v 0 1", r"line 6, 'v 0 1', is no vertex of three finite numbers"),
+        ("v", r"line 6, .*is no vertex"),
+        ("v 0 nan 1", r"line 6, .*is no vertex"),
+        ("v 0 1e999 1", r"line 6, .*is no vertex"),
+    ],
+)
+def test_damaged_obj_files_are_no_smaller_ones(tmp_path: Path, more: str, message: str) -> None:
+    (tmp_path / "a.obj").write_text(SQUARE + more + "\n")
+    with pytest.raises(ValueError, match=rf"a\.obj: .*{message}"):
+        read_cloud(tmp_path / "a.obj", 10)
+
+
+@pytest.mark.parametrize("kind", ["obj", "ply", "off"])
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300"])
+def test_places_that_are_none_are_refused(tmp_path: Path, kind: str, number: str) -> None:
+    corners = [f"{number} 0 0", "1 0 0", "0 1 0"]
+    head = "ply\nformat ascii 1.0\nelement vertex 3\n" + "".join(f"property float {axis}\n" for axis in "xyz")
+    text = {
+        "obj": "".join(f"v {corner}\n" for corner in corners) + "f 1 2 3\n",
+        "ply": head + "end_header\n" + "\n".join(corners) + "\n",
+        "off": "OFF\n3 1 0\n" + "\n".join(corners) + "\n3 0 1 2\n",
+    }[kind]
+    (tmp_path / f"a.{kind}").write_text(text)
+    with pytest.raises(ValueError, match=rf"a\.{kind}: .*(NaN or infinite|no vertex)"):
+        read_cloud(tmp_path / f"a.{kind}", 10)

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import trimesh
 from jaxtyping import Float64, UInt8
+from numpy.typing import NDArray
 
 from ddmi_modalities.files.text import read_text
 from ddmi_modalities.geometry.ply import Column, read_ply
 from ddmi_modalities.geometry.polygons import split, triangles_of
+from ddmi_modalities.geometry.unit_cube import FARTHEST
 
 
 def load_geometry(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
@@ -38,7 +40,15 @@ def load_geometry(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
     else:
         loaded = trimesh.load(file)
     geometry: Any = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
+    _places(geometry.vertices)
     return geometry
+
+
+def _places(vertices: NDArray[Any]) -> NDArray[Any]:
+    """The vertices; ValueError where one is no place."""
+    if not (np.abs(vertices) <= FARTHEST).all():
+        raise ValueError(f"has vertices that are NaN or infinite, or beyond {FARTHEST:g}")
+    return vertices
 
 
 def _ply(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
@@ -50,7 +60,7 @@ def _ply(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
         raise ValueError("its faces are strips of triangles; write plain faces")
     if missing := [axis for axis in "xyz" if axis not in vertex]:
         raise ValueError(f"its vertices have no {', '.join(missing)}")
-    vertices = np.stack([np.asarray(vertex[axis], np.float64) for axis in "xyz"], axis=1)
+    vertices = _places(np.stack([np.asarray(vertex[axis], np.float64) for axis in "xyz"], axis=1))
     colours = _colours(vertex)
     corners = next((face[name] for name in ("vertex_indices", "vertex_index") if name in face), None)
     if corners is None and face:
@@ -91,7 +101,8 @@ def _off(text: str) -> trimesh.Trimesh | trimesh.PointCloud:
     count, faces = (int(word) for word in lines[0][:2])
     if len(lines) - 1 < count + faces:
         raise ValueError(f"announces {count} vertices and {faces} faces, and ends after {len(lines) - 1} lines of them")
-    vertices = np.array([[float(word) for word in words[:3]] for words in lines[1 : count + 1]]).reshape(-1, 3)
+    places = np.array([[float(word) for word in words[:3]] for words in lines[1 : count + 1]])
+    vertices = _places(places.reshape(-1, 3))
     corners = [[int(word) for word in words[1 : int(words[0]) + 1]] for words in lines[count + 1 : count + faces + 1]]
     if not corners:
         return trimesh.PointCloud(vertices)  # type: ignore[no-untyped-call]
@@ -99,25 +110,43 @@ def _off(text: str) -> trimesh.Trimesh | trimesh.PointCloud:
 
 
 def _with_triangles(text: str) -> str:
-    """An OBJ file whose faces count vertices from 1, and are convex."""
+    """An OBJ file whose faces count vertices from 1, and are convex.
+
+    Raises ValueError that names the line of a vertex that is no place, or of a face that has no three corners: of a
+    truncated file they would be left out without a word.
+    """
     kinds = {"v": 0, "vt": 0, "vn": 0}
     places: list[list[float]] = []
+    highest = 0
     lines = text.replace("\\\n", " ").splitlines()
     for number, line in enumerate(lines):
-        head, *words = line.split(None, 1) or [""]
+        head, *words = line.partition("#")[0].split() or [""]
         if head in kinds:
             kinds[head] += 1
             if head == "v":
-                places.append([float(word) for word in words[0].split()[:3]] if words else [])
-        elif head == "f" and words:
-            corners = words[0].split("#")[0].split()
-            relative = "-" in words[0]
-            if relative:
-                corners = [_counted(corner, kinds) for corner in corners]
+                places.append(_place(words, number))
+        elif head == "f":
+            relative = any(word.startswith("-") or "/-" in word for word in words)
+            corners = [_counted(corner, kinds) for corner in words] if relative else words
+            named = [int(corner.partition("/")[0]) for corner in corners]
+            if len(named) < 3 or min(named) < 1:
+                raise ValueError(f"line {number + 1}, {line[:60]!r}, is no face of three corners or more")
+            highest = max(highest, *named)
             faces = [corners] if len(corners) < 4 else _split(corners, places)
             if relative or len(faces) > 1:
                 lines[number] = "\n".join("f " + " ".join(face) for face in faces)
+    if highest > len(places):
+        raise ValueError(f"a face has the corner {highest}, and there are {len(places)} vertices")
     return "\n".join(lines) + "\n"
+
+
+def _place(words: list[str], number: int) -> list[float]:
+    place = [float(word) for word in words[:3]]
+    if len(place) < 3 or not all(abs(one) <= FARTHEST for one in place):
+        raise ValueError(
+            f"line {number + 1}, 'v {' '.join(words)[:60]}', is no vertex of three finite numbers up to {FARTHEST:g}"
+        )
+    return place
 
 
 def _counted(corner: str, kinds: dict[str, int]) -> str:

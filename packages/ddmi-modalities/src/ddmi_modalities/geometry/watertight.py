@@ -10,7 +10,6 @@ import trimesh
 from jaxtyping import Bool, Float32, Float64
 
 from ddmi_modalities.geometry.mesh_files import load_geometry
-from ddmi_modalities.geometry.unit_cube import FARTHEST
 
 DIRECTIONS = np.array([[0.44, 0.62, 0.65], [-0.71, 0.36, -0.61], [0.29, -0.88, 0.37]])
 """Of the rays that vote on a point: askew, so that they rarely run along the edges of a model."""
@@ -88,8 +87,6 @@ def _load(file: Path) -> trimesh.Trimesh:
         raise ValueError(f"cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, trimesh.Trimesh) or not len(loaded.faces):
         raise ValueError("has no faces")
-    if not (np.abs(loaded.vertices) <= FARTHEST).all():
-        raise ValueError(f"has vertices that are NaN or infinite, or beyond {FARTHEST:g}")
     # Without textures and normals, whose seams would keep vertices of one place apart
     mesh = trimesh.Trimesh(loaded.vertices, loaded.faces, process=True)
     if not len(mesh.faces) or not mesh.extents.max() > 0:
