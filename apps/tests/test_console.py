@@ -146,3 +146,12 @@ def test_a_reader_that_has_enough() -> None:
 def test_main_returns_the_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "--no-such"]) == BAD_INPUT
     assert capsys.readouterr().err.startswith("ddmi: error: unknown option '--no-such'")
+
+
+def test_names_of_files_give_the_terminal_no_orders(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    name = "a\x1b[2J\x07\rb"
+    assert ended(lambda: console.logger.warning("left out %s", name), capsys)[1] == "left out a\\x1b[2J\\x07\\rb\n"
+    assert main(["sample", str(tmp_path / "a\x1b[2Jb")]) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert "a\\x1b[2Jb" in said
+    assert all(line.isprintable() for line in said.splitlines())

@@ -175,9 +175,25 @@ def test_numbers_of_the_paper_belong_to_protocols() -> None:
             assert key.startswith(tuple(named)) or "," in key, (data, key)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"protocol": "x"}'])
+RECORD: dict[str, Any] = {
+    "protocol": "kid", "comparable_with": "", "deviations": [], "metrics": {"kid": 1}, "conditions": {},
+    "sha256_checkpoint": {}, "recipe": "openmoji",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "[]", '{"protocol": "x"}', json.dumps({**RECORD, "metrics": {"kid": "1"}})),
+        *(json.dumps({**RECORD, name: value}) for name, value in (("protocol", []), ("deviations", [1]))),
+        *(json.dumps({**RECORD, "metrics": {"kid": value}}) for value in (True, float("nan"), 10**400)),
+        json.dumps({**RECORD, "conditions": {"resolution": "64"}}),
+    ],
+)
 def test_damaged_records_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "evaluations").mkdir()
+    (tmp_path / "evaluations" / "kid.json").write_text(json.dumps(RECORD))
+    assert read_evaluations(tmp_path) == [RECORD]
     (tmp_path / "evaluations" / "kid.json").write_text(content)
     with pytest.raises(ValueError, match=r"kid.json is no record of an evaluation .*evaluate again"):
         read_evaluations(tmp_path)

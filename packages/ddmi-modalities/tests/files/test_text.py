@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ddmi_modalities.files.text import named_file, read_json, read_lines, read_text
+from ddmi_modalities.files.text import named_file, printable, read_json, read_lines, read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-mark", "utf-16-be-mark", "utf-32"])
@@ -59,3 +59,12 @@ def test_what_is_no_json_is_named(tmp_path: Path, text: str, reason: str) -> Non
     (tmp_path / "a.json").write_text(text + " ")
     with pytest.raises(ValueError, match=r"a\.json' has .* bytes, and at most 0 are read"):
         read_json(tmp_path / "a.json", most=0)
+
+
+def test_what_a_terminal_would_obey_is_written_out() -> None:
+    assert printable("a\x1b[2J\x07b\r\x9b\u202ec\ud800") == r"a\x1b[2J\x07b\r\x9b\u202ec\ud800"
+    assert printable("Stühle, 椅子\n\tand lines") == "Stühle, 椅子\n\tand lines"
+
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    assert named_file(tmp_path, "a" * 5000, (".png",)) is None

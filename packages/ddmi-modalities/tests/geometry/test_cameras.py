@@ -136,6 +136,8 @@ def test_mask_of_white() -> None:
         (lambda pose: pose @ np.diag([-1.0, 1, 1, 1]), "determinant -1"),
         (lambda pose: pose + np.eye(4)[3][:, None] * 0.5, "last row"),
         (lambda pose: np.where(pose == 1, np.nan, pose), "NaN or infinite; repair it or remove the view"),
+        (lambda pose: pose + np.diag([1e200, 0, 0, 0]), "is not rigid"),
+        (lambda pose: pose + 1e300 * np.eye(4)[0][:, None] * np.eye(4)[3], r"is 1e\+300 from the origin"),
     ],
 )
 def test_poses_that_are_refused(change: object, message: str) -> None:

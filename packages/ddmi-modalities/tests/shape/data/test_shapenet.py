@@ -195,6 +195,8 @@ NAN = np.full((COUNT, 3), np.nan, dtype=np.float32)
         (change(points=None), r"lacks points and has occupancies, loc, scale"),
         (change(occupancies=None), r"lacks occupancies"),
         (change(points=NAN), "points has 101 rows with NaN or infinity"),
+        (change(points=np.full((COUNT, 3), 1e300)), "points has 101 rows with NaN or infinity, or beyond"),
+        (change(points=np.zeros((COUNT, 3), dtype=complex)), r"points is complex128 \(101, 3\), wanted floating-point"),
         (change(points=np.zeros((COUNT, 3), dtype=int)), r"points is int64 \(101, 3\), wanted floating-point numbers"),
         (change(points=np.zeros((COUNT, 2))), r"points is float64 \(101, 2\)"),
         (change(points=np.zeros((0, 3))), r"points is float64 \(0, 3\)"),
@@ -217,6 +219,9 @@ def test_a_broken_cloud_is_named(root: Path) -> None:
     item = ShapeNet(root, "train")[0]
     with pytest.raises(ValueError, match=r"pointcloud.npz: it has 101 points and 7 normals"):
         item.surface(4, rng())
+    change(scale=np.inf)(root / CHAIR / "a" / "points.npz")
+    with pytest.raises(ValueError, match=r"points.npz: loc is .* and scale inf, wanted numbers that say where it was"):
+        _ = item.placement
     change(loc=np.zeros(2))(root / CHAIR / "a" / "points.npz")
     with pytest.raises(ValueError, match=r"loc is float64 \(2,\) and scale float64 \(\), wanted \(3,\) and \(\)"):
         _ = item.placement
