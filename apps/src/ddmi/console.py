@@ -96,12 +96,10 @@ def fail(message: str, code: int = BAD_INPUT) -> int:
 
 
 def _explained(error: Exception) -> int:
-    from ddmi_diffusion import CheckpointError, NonFiniteLossError, TrainingInterrupted
-
-    if isinstance(error, TrainingInterrupted):
+    if _is_of_training(error, "TrainingInterrupted"):
         logger.warning("ddmi: %s", error)
         return STOPPED
-    if isinstance(error, CheckpointError | NonFiniteLossError):
+    if _is_of_training(error, "CheckpointError", "NonFiniteLossError"):
         return fail(str(error))
     if isinstance(error, ValueError | ImportError) and _is_ours(error.__traceback__):
         return fail(str(error))
@@ -117,6 +115,12 @@ def _explained(error: Exception) -> int:
         "CONTRIBUTING.md)",
         INTERNAL,
     )
+
+
+def _is_of_training(error: Exception, *names: str) -> bool:
+    """Whether it is one of these of `ddmi_diffusion`, which is not imported for it: a slip should not wait for torch."""
+    training = sys.modules.get("ddmi_diffusion")
+    return any(isinstance(error, getattr(training, name, ())) for name in names)
 
 
 def _is_ours(trace: TracebackType | None) -> bool:
