@@ -118,7 +118,7 @@ def _explained(error: Exception) -> int:
 
 
 def _is_of_training(error: Exception, *names: str) -> bool:
-    """Whether it is one of these of `ddmi_diffusion`, which is not imported for it: a slip should not wait for torch."""
+    """Whether it is one of these of `ddmi_diffusion`, which is not imported for it: slips should not wait for torch."""
     training = sys.modules.get("ddmi_diffusion")
     return any(isinstance(error, getattr(training, name, ())) for name in names)
 
