@@ -498,11 +498,11 @@ def _write_configuration(folder: Path) -> None:
 # --- runs --------------------------------------------------------------------------------------------------------
 
 
-def _trainer(folder: Path, steps: int) -> Any:
+def _trainer(folder: Path, steps: int, save_every: int = 1) -> Any:
     from ddmi_diffusion import Trainer, TrainerConfig
 
     config = TrainerConfig(
-        steps=steps, batch_size=4, learning_rate=1e-2, precision="fp32", device="cpu", tensorboard=False, save_every=1,
+        steps=steps, batch_size=4, learning_rate=1e-2, precision="fp32", device="cpu", tensorboard=False, save_every=save_every,
         ema_decay=0.9, keep=2,
     )  # fmt: skip
     data = list(torch.randn(8, 4, generator=torch.Generator().manual_seed(0)))
@@ -526,6 +526,15 @@ def _regression() -> Any:
 
 def _write_checkpoints(folder: Path) -> None:
     _trainer(folder, 2).fit()
+
+
+def _write_one_checkpoint(folder: Path) -> None:
+    """Of before checksums of state.json, so that what it says is looked at; there is none before it."""
+    _trainer(folder, 2, save_every=0).fit()
+    (state,) = folder.rglob("state.json")
+    content = json.loads(state.read_bytes())
+    del content["crc32"]
+    state.write_text(json.dumps(content))
 
 
 def _read_checkpoints(folder: Path) -> object:
@@ -692,6 +701,7 @@ def _loaders() -> Iterable[Loader]:
     yield Loader("configuration", _write_configuration, _read_configuration)
     yield Loader("checkpoints", _write_checkpoints, _read_checkpoints)
     yield Loader("checkpoint-states", _write_checkpoints, _read_checkpoints, "state.json")
+    yield Loader("one-checkpoint", _write_one_checkpoint, _read_checkpoints, "state.json")
     yield Loader("latents", _write_latents, _read_latents)
     yield Loader("evaluations", _write_evaluations, _read_evaluations)
     yield Loader("finished-batches", _write_finished, _read_finished)

@@ -106,3 +106,27 @@ def test_checkpoints_of_before_are_sound(tmp_path: Path) -> None:
     assert is_sound(path)
     torch.manual_seed(0)
     assert trainer(tmp_path, steps=4).fit(resume=True)["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("step", -1),
+        ("step", "2"),
+        ("metrics", []),
+        ("precision", None),
+        ("run", "x"),
+        ("first_loss", "1"),
+        ("step", True),
+    ],
+)
+def test_what_a_checkpoint_remembers_is_looked_at(tmp_path: Path, name: str, value: object) -> None:
+    trainer(tmp_path, steps=2).fit()
+    path = latest_checkpoint(tmp_path / "checkpoints")
+    assert path is not None
+    state = json.loads((path / "state.json").read_text())
+    del state["crc32"]
+    state["meta"][name] = value
+    (path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(CheckpointError, match=rf"resuming from {path}: its state.json says that {name} is .*; remove"):
+        trainer(tmp_path, steps=3).fit(resume=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ddmi_diffusion.checkpoint import CheckpointError, checkpoint_directories, latest_checkpoint
+from ddmi_diffusion.checkpoint import STATE, CheckpointError, checkpoint_directories, latest_checkpoint
 from ddmi_diffusion.trainer_config import TrainerConfig
 
 CHECKPOINTS = "checkpoints"
@@ -42,6 +42,18 @@ def starting_point(run_dir: Path, resume: bool) -> tuple[Path | None, list[str]]
             f"{root} to train this stage from its beginning"
         )
     return None, [f"{run_dir} has no checkpoint yet: starting at step 0"]
+
+
+def check_memory(path: Path, meta: Mapping[str, Any]) -> None:
+    """CheckpointError where what a checkpoint remembers of its run is of other types than it was written with."""
+    types = {"step": int, "metrics": dict, "precision": str, "run": dict, "first_loss": int | float | None}
+    for name, wanted in types.items():
+        value: Any = meta.get(name)
+        if not isinstance(value, wanted) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+            raise CheckpointError(
+                f"resuming from {path}: its {STATE} says that {name} is {str(value)[:60]!r}; remove that directory to "
+                "go on from the checkpoint before it, or restore it from a copy"
+            )
 
 
 def describe_run(config: TrainerConfig, processes: int) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
 from ddmi_diffusion.precision import choose_precision
 from ddmi_diffusion.randomness import StepRandom
-from ddmi_diffusion.resumption import CHECKPOINTS, describe_run, note_changes, starting_point
+from ddmi_diffusion.resumption import CHECKPOINTS, check_memory, describe_run, note_changes, starting_point
 from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.run_log import RunLog
 from ddmi_diffusion.trained_objective import Gradients, MuonTakes, TrainedObjective
@@ -321,6 +321,7 @@ class Trainer:
     def _restore(self, path: Path) -> tuple[int, dict[str, float], str, list[str]]:
         """Load a checkpoint: steps done, last metrics, precision, and what the user should know."""
         tensors, meta = load_checkpoint(path)
+        check_memory(path, meta)
         try:
             check_finite(tensors, "loading")
             notes = self._model.load(tensors["model"], tensors["optimizer"])
