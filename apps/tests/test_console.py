@@ -77,7 +77,7 @@ def test_all_else_is_our_fault(action: Callable[[], object], capsys: pytest.Capt
 
 
 def test_stops_and_the_machines_limits(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(raising(KeyboardInterrupt()), capsys) == (STOPPED, "")
+    assert ended(raising(KeyboardInterrupt()), capsys) == (STOPPED, "ddmi: stopped\n")
     assert ended(raising(TrainingInterrupted("stopped")), capsys) == (STOPPED, "ddmi: stopped\n")
     assert ended(raising(NonFiniteLossError("nan")), capsys)[0] == BAD_INPUT
     assert (

@@ -78,6 +78,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
         action()
         sys.stdout.flush()
     except KeyboardInterrupt:
+        logger.warning("ddmi: stopped")
         return STOPPED
     except BrokenPipeError:  # whoever read what we print, such as `head`, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -312,3 +312,13 @@ def test_a_folder_of_other_data_is_not_mixed_with(source: Path, tmp_path: Path) 
     with pytest.raises(ValueError, match="is damaged"):
         run(source, out)
     assert (source / "a.txt").exists()
+
+
+def test_a_split_without_items_is_said(tmp_path: Path, said: list[str]) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.txt").write_text("text a")
+    prepare(plan(source, folders=("train", "test")), tmp_path / "out")
+    assert any("no texts fall into the split 'test', and training needs some" in one for one in said)
+    prepare(plan(source), tmp_path / "other")
+    assert sum("training needs some" in one for one in said) == 1, "whoever reads the other folder splits it"

@@ -57,6 +57,13 @@ def listed(root: Path, **lists: str) -> Path:
 NAMES = ("a/1.png", "a/2.png", "b/1.png", "b/3.png")
 
 
+def test_one_list_alone_is_said(tmp_path: Path, said: list[str]) -> None:
+    assert listed_split(listed(tmp_path, train_txt="a/1.png\n"), "train", NAMES) is None
+    assert listed_split(tmp_path, "test", NAMES) is None
+    (message,) = said
+    assert "train.txt alone splits nothing, and is left aside" in message
+
+
 def test_lists_name_the_splits(tmp_path: Path) -> None:
     assert listed_split(tmp_path, "train", NAMES) is None
     listed(tmp_path, train_lst="a\\1.png\n./b/1\n\n", val_lst="b/3.png\n")

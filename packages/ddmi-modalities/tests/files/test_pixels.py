@@ -126,3 +126,15 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: p
             list(pool.map(open_picture, [tmp_path / f"{size}.png"] * 8))
     assert most[64] == 1
     assert most[32] > 1
+
+
+def test_what_cannot_be_read_names_what_helps(tmp_path: Path) -> None:
+    (tmp_path / "a.psd").write_bytes(b"8BIT")
+    for name, reason in (
+        ("a.psd", "Pillow knows; convert them to PNG"),
+        ("none.png", "No such file"),
+        ("", "Is a directory"),
+    ):
+        with pytest.raises(ValueError, match=rf"cannot read the image '{tmp_path / name}': .*{reason}") as error:
+            open_picture(tmp_path / name)
+        assert "Errno" not in str(error.value)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from ddmi_modalities.datasets.checked_sources import stamp
 from ddmi_modalities.datasets.left_out import leave_out
 from ddmi_modalities.datasets.manifest import WRITING, Manifest, Record, Unwritable, is_stored, write_file
+from ddmi_modalities.datasets.splits import SPLITS
 from ddmi_modalities.datasets.worker_processes import cores, in_processes
 from ddmi_modalities.progress import progress
 
@@ -220,6 +221,12 @@ def _finish(plan: Plan, manifest: Manifest) -> None:
         len({item.sources[0] for item in plan.items}),  # one scene may be in both splits
         remedy=plan.remedy,
     )
+    made = {manifest.items[item.name]["split"] for item in plan.items if item.name in manifest.items}
+    for split in sorted({*SPLITS} - made) if plan.folders else ():
+        logger.warning(
+            "prepare: no %s fall into the split %r, and training needs some: add more, or folders named train and test",
+            plan.what, split,
+        )  # fmt: skip
     for name, text in plan.lists([item for item in plan.items if item.name in manifest.items]).items():
         manifest.lists[name] = write_file(manifest.folder / name, text.encode())
         if not text:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from ddmi_modalities.datasets.folders import subfolders
 from ddmi_modalities.files.text import name_bytes, named_file, read_lines
+from ddmi_modalities.said import say_once
 
 Split = Literal["train", "test"]
 
@@ -73,6 +74,13 @@ def listed_split(root: Path, split: Split, names: Sequence[str]) -> list[str] | 
     found = {word: file for word in ("train", *HELD_OUT_NAMES) if (file := named_file(root, word, LISTS))}
     held_out = [word for word in HELD_OUT_NAMES if word in found]
     if "train" not in found or not held_out:
+        if found:
+            there = ", ".join(file.name for file in found.values())
+            say_once(
+                (root, "lists"),
+                f"{str(root)!r}: {there} alone splits nothing, and is left aside; lists of both splits are named "
+                "train.txt and test.txt (or val.txt)",
+            )
         return None
     stems = Counter(map(_stem, names))
     known = {_stem(name): name for name in names if stems[_stem(name)] == 1} | {name: name for name in names}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ddmi_modalities.files.colour import to_srgb
 from ddmi_modalities.files.deep_grey import check_samples, sixteen_bits
+from ddmi_modalities.files.kinds import PICTURES
 
 LARGE = 2**24
 """Pixels from which pictures are decoded one at a time, whatever the number of threads: each takes 20 bytes a pixel."""
@@ -111,7 +112,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's plug-ins raise nearly anything on damaged files
-        reason = "no image format that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
+        reason: object = error
+        if isinstance(error, UnidentifiedImageError):
+            remedy = PICTURES.unread.get(path.suffix.lower())
+            reason = "no image format that Pillow knows" + (f"; {remedy}" if remedy else "")
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
         raise ValueError(f"cannot read the image {str(path)!r}: {reason}") from error
 
 

@@ -76,7 +76,7 @@ def draw_points(
     if not 0 <= near <= 1 or not spread > 0:
         raise ValueError(
             f"shape points: wanted a share near in [0, 1] and a spread above 0, got near {near} and spread {spread}; "
-            "pass near=None for points as stored"
+            "pass near=None (--modality.near None) for points as stored"
         )
     close = round(near * count)
     points = rng.random((count, 3), dtype=np.float32)

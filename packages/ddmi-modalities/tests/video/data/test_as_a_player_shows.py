@@ -164,3 +164,12 @@ def test_videos_by_lists(tmp_path: Path) -> None:
         for split in ("train", "test")
     }
     assert names == {"train": {"a.mp4@0", "c.mp4@0"}, "test": {"b.mp4@0"}}
+
+
+def test_half_a_copy_is_no_video(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    content = written(tmp_path / "a.mkv", noise, "libx264", "yuv420p", count=60, crf="8", g="5").read_bytes()
+    assert VideoFile(tmp_path / "a.mkv", "a").check() == 60
+    (tmp_path / "a.mkv").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"a\.mkv': it ends after [\d.]+ of 6\.\d+ s, as half a copy does; repair it"):
+        VideoFile(tmp_path / "a.mkv", "a").check()

@@ -104,7 +104,8 @@ def outwards_message(source: str, outwards: Sequence[str], total: int) -> str:
     """What to say of scenes most of whose cameras have the world's origin behind them."""
     return (
         f"{source}: in {len(outwards)} of {total} scenes, such as {outwards[0]!r}, these cameras look outwards, away "
-        "from the world's origin: is the axis convention right?  Matrices are camera-to-world; see docs of the layout"
+        "from the world's origin: is the axis convention right?  Matrices are camera to world, those of a "
+        "transforms.json in OpenGL's camera axes"
     )
 
 

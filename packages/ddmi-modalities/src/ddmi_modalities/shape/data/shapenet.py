@@ -113,7 +113,7 @@ class ShapeNetItem:
         if near is not None:
             raise ValueError(
                 f"ShapeNet: {self.name} has stored points only and cannot tell about points near its surface, "
-                f"got near {near}; pass near=None"
+                f"got near {near}; pass near=None (--modality.near None)"
             )
         points, occupied = self.stored_points
         chosen = rng.integers(len(points), size=check_count(count))

@@ -29,6 +29,8 @@ HIGH_DYNAMIC_RANGE = frozenset({16, 18})
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders of the layer of opacity that WebM files may have, which FFmpeg's own ones leave out."""
 REPAIR = "repair it, such as by `ffmpeg -i FILE out.mp4`, or remove it"
+SHORT = 1.25
+"""A film may last so many times, and a second, longer by its header than its frames do."""
 UNSAID = 2
 """H.273: nobody says by which matrix colours were converted."""
 
@@ -140,6 +142,12 @@ class VideoFile:
                     f"cannot read the video {str(self.path)!r}: {error.strerror} after {float(at * unit):.3f} s; "
                     f"{REPAIR}"
                 ) from error
+        said, last = self._said_length, float((stamps[-1] - stamps[0]) * unit)
+        if said is not None and said > SHORT * last + 1:
+            raise ValueError(
+                f"cannot read the video {str(self.path)!r}: it ends after {last:.3f} of {said:.3f} s, as half a copy "
+                f"does; {REPAIR}"
+            )
         missing = sorted({int(stamp) for stamp in stamps} - found)
         if missing:
             raise ValueError(
@@ -147,6 +155,17 @@ class VideoFile:
                 f"first at {float(missing[0] * unit):.3f} s; {REPAIR}"
             )
         return self.length
+
+    @property
+    def _said_length(self) -> float | None:
+        """Seconds that the film should last, where its header says so."""
+        with _opened(self.path) as container:
+            stream = _film(container, self.path)
+            if stream.duration is not None and stream.time_base is not None:
+                return float(stream.duration * stream.time_base)
+            if container.duration is None or container.streams.audio:  # which may last longer
+                return None
+            return float(container.duration / av.time_base)
 
     def _decoded(self, wanted: Sequence[int], size: int, *, seek: bool) -> dict[int, UInt8[Tensor, "3 size size"]]:
         """Those of the frames with these times that are found from a key frame, or from the beginning."""
