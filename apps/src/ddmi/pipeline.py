@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
-from ddmi.machine.safetensors_files import load_weights, read_tensors
+from ddmi.machine.safetensors_files import check_shapes, load_weights, read_tensors
 from ddmi.serialization import errors_of, experiment_text, read_experiment_file
 from ddmi_diffusion import (
     Conditioning,
@@ -44,6 +45,8 @@ AUTOENCODER = "autoencoder"
 """In the metadata of the latent space: a hash of the autoencoder's weights, which the denoiser belongs to."""
 
 logger = logging.getLogger("ddmi")
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class DDMI(nn.Module):
@@ -229,9 +232,10 @@ class DDMI(nn.Module):
         """
         directory = _directory(source)
         experiment = read_experiment(directory)
-        with errors_of(directory / CONFIG):
-            vae = experiment.vae.build(experiment.modality.layout)
-        load_weights(vae, directory / VAE, hint="train stage 1 with `ddmi train ... --stage vae`")
+        vae = _loaded(
+            lambda: experiment.vae.build(experiment.modality.layout), directory / VAE,
+            hint="train stage 1 with `ddmi train ... --stage vae`",
+        )  # fmt: skip
         model = cls(experiment, vae)
         model.revision = directory.name if HUB.fullmatch(str(source)) else None
         if (directory / DENOISER).exists():
@@ -249,17 +253,24 @@ class DDMI(nn.Module):
                 raise ValueError(
                     f"{directory / LATENT_SPACE}: not the statistics of a latent space ({error})"
                 ) from error
-            with errors_of(directory / CONFIG):
-                model.diffusion = experiment.diffusion.build(shapes, model.latent_space.shape)
-            load_weights(model.diffusion, directory / DENOISER, hint="train stage 2 again")
+            build, shape, hint = experiment.diffusion.build, model.latent_space.shape, "train stage 2 again"
+            model.diffusion = _loaded(lambda: build(shapes, shape), directory / DENOISER, hint=hint)
             if experiment.diffusion.guide_after is not None:
-                model.guide = experiment.diffusion.build(shapes, model.latent_space.shape)
-                load_weights(model.guide, directory / GUIDE, hint="train stage 2 again")
+                model.guide = _loaded(lambda: build(shapes, shape), directory / GUIDE, hint=hint)
             if experiment.diffusion.text is not None:
-                with errors_of(directory / CONFIG):
-                    model.conditioner = experiment.diffusion.text.build()
-                load_weights(model.conditioner, directory / CONDITIONER, hint="train stage 2 again")
+                model.conditioner = _loaded(experiment.diffusion.text.build, directory / CONDITIONER, hint=hint)
         return model.eval().requires_grad_(False).to(device)
+
+
+def _loaded(build: Callable[[], Part], path: Path, *, hint: str) -> Part:
+    """The network of a file of weights; a configuration that wants others is refused before it is given memory."""
+    with errors_of(path.parent / CONFIG):
+        with torch.device("meta"):
+            sketch = build()
+        check_shapes(sketch, path, hint=hint)
+        network = build()
+    load_weights(network, path, hint=hint)
+    return network
 
 
 def read_experiment(directory: Path) -> Experiment:

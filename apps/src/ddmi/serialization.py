@@ -137,8 +137,8 @@ def read_value(data: Any, wanted: Any, where: str) -> Any:
         if not isinstance(data, wanted) or (isinstance(data, bool) and wanted is not bool):
             raise ValueError(f"{where}: wanted {wanted.__name__}, got {data!r}")
         return data
-    if data is None:
-        raise ValueError(f"{where}: wanted {getattr(wanted, '__name__', wanted)}, got null")
+    if not isinstance(data, str):
+        raise ValueError(f"{where}: wanted a text for {getattr(wanted, '__name__', wanted)}, got {data!r}")
     return wanted(data)
 
 

@@ -277,3 +277,13 @@ def test_radiance_fields_live_in_our_world() -> None:
     wanted = theirs.function(latent)(coords, directions)
     torch.testing.assert_close(ours.function(latent)(coords @ turn, directions @ turn), wanted)
     assert not torch.allclose(ours.function(latent)(coords, directions), wanted)
+
+
+def test_a_configuration_far_larger_than_its_weights_gets_no_memory(
+    first: Path, autoencoder: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load(first.read_text())
+    content["model"]["params"]["ddconfig"]["ch"] = 2**16
+    first.write_text(yaml.safe_dump(content))
+    line = command(stage_one(autoencoder, "image"), first, tmp_path / "out")
+    assert "asks for a network of" in fails(capsys, *line)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from ddmi_fields import CoarseToFineReadOut, PlaneLayout
 from ddmi_vae import D2CVAE, PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig, reconstruct
-from ddmi_vae.blocks import Downsample, PlaneAttention, PlaneMixing, TokenAttention, Upsample, on_each
+from ddmi_vae.blocks import Downsample, PlaneAttention, PlaneMixing, TokenAttention, Upsample, group_norm, on_each
 
 SMALL: dict[str, Any] = dict(width=8, multipliers=(1, 2, 2), blocks=1, groups=4)
 
@@ -234,3 +234,9 @@ def test_shortcuts_at_bad_widths() -> None:
         PlaneEncoder(
             PlaneLayout.image(), 4, PlaneEncoderConfig(in_channels=3, width=6, multipliers=(1, 2), shortcuts=True)
         )
+
+
+@pytest.mark.parametrize("groups", [0, -8])
+def test_no_groups_end_at_once(groups: int) -> None:
+    with pytest.raises(ValueError, match=f"wanted at least 1 group, got {groups}"):
+        group_norm(16, groups)

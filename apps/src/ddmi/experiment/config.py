@@ -159,5 +159,5 @@ def _check_counts(value: Any, where: str) -> None:
     elif isinstance(value, int) and not isinstance(value, bool):
         most = LONGEST if where.rpartition(".")[2] in REPEATED else LARGEST
         counted = where.endswith("noise.steps") or not where.endswith(("items", "start", "ramp", "steps"))
-        if counted and abs(value) > most:
-            raise ValueError(f"{where} is {value}, and networks have at most {most} of such; give fewer")
+        if counted and not 0 <= value <= most:
+            raise ValueError(f"{where} is {value}, and networks have 0 to {most} of such; give as many")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
 
 from ddmi.experiment.config import DiffusionConfig, Experiment
 from ddmi.importing.checkpoint import Checkpoint
 from ddmi.importing.modalities import modality
 from ddmi.importing.settings import Settings, read_settings
-from ddmi.machine.safetensors_files import load_weights
+from ddmi.machine.safetensors_files import load_weights, read_tensors
 from ddmi.pipeline import CONFIG, DDMI, DENOISER, VAE, read_experiment
 from ddmi.reference.denoiser import load_latent_diffusion
 from ddmi.reference.latent_config import diffusion_config, latent_shapes
@@ -23,6 +27,8 @@ from ddmi_diffusion.latent_space import PlaneShape
 from ddmi_vae import D2CVAE, Losses
 
 logger = logging.getLogger("ddmi")
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def import_reference(
@@ -55,8 +61,7 @@ def import_reference(
         raise ValueError(f"--out {out} holds a model already; name another directory")
     with errors_of(config):
         experiment = _experiment(settings, second)
-        empty = experiment.vae.build(experiment.modality.layout)
-    autoencoder = _autoencoder(empty, experiment, found, vae, out)
+    autoencoder = _autoencoder(experiment, found, vae, settings.path, out)
     logger.info("stage 1: the %s autoencoder", settings.domain)
     model = DDMI(experiment, autoencoder)
     if second:
@@ -82,19 +87,39 @@ def _experiment(settings: Settings, second: bool) -> Experiment:
     )
 
 
-def _autoencoder(model: D2CVAE, experiment: Experiment, found: Checkpoint, vae: Path | None, out: Path) -> D2CVAE:
+def _built(build: Callable[[], Network], weights: Mapping[str, Tensor], path: Path) -> Network:
+    """An empty network of the configuration at `path`; ValueError where it is far larger than its weights are."""
+    with errors_of(path):
+        with torch.device("meta"):
+            asked = sum(parameter.numel() for parameter in build().parameters())
+        held = sum(tensor.numel() for tensor in weights.values())
+        if asked > 2 * held:
+            raise ValueError(f"asks for a network of {asked} numbers, the checkpoint holds {held}; name its own file")
+        return build()
+
+
+def _autoencoder(experiment: Experiment, found: Checkpoint, vae: Path | None, path: Path, out: Path) -> D2CVAE:
     """The model with the weights that `vae` names, else of what was imported before, else of the checkpoint."""
     config = experiment.vae
     assert isinstance(config, ReferenceVAEConfig)
     source = found if vae is None else Checkpoint.read(vae)
+
+    def build() -> D2CVAE:
+        return config.build(experiment.modality.layout)
+
     if vae is None and (out / CONFIG).exists():
         theirs = read_experiment(out).vae
         if not isinstance(theirs, ReferenceVAEConfig) or replace(theirs, slots=config.slots) != config:
             raise ValueError(f"--out {out}: its autoencoder has another configuration; name another directory")
+        tensors, _ = read_tensors(out / VAE)
+        model = _built(build, tensors, path)
         load_weights(model, out / VAE, hint="import stage 1 first")
     elif source.has_vae:
         with errors_of(source.path):
-            config.load(model, source.vae())
+            tensors = source.vae()
+        model = _built(build, tensors, path)
+        with errors_of(source.path):
+            config.load(model, tensors)
     else:
         raise ValueError(
             f"{source.path}: holds no autoencoder; name the checkpoint of stage 1 with --vae, or import that to --out "
@@ -116,9 +141,11 @@ def _diffusion(
             order = tuple(SECOND_STAGE.index(plane) for plane in FIRST_STAGE)
         _check_shapes(settings, shapes)
         space = LatentSpace.identity(shapes, experiment.diffusion.packing)
-        diffusion = experiment.diffusion.build(shapes, space.shape)
     with errors_of(found.path):
-        load_latent_diffusion(diffusion, found.diffusion(raw=raw), order)
+        weights = found.diffusion(raw=raw)
+    diffusion = _built(lambda: experiment.diffusion.build(shapes, space.shape), weights, settings.path)
+    with errors_of(found.path):
+        load_latent_diffusion(diffusion, weights, order)
     return space, diffusion
 
 

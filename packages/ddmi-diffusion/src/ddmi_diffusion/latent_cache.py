@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ Planes = tuple[Tensor, ...]
 class LatentCache:
     """Posterior means and standard deviations of a data set, one row an item and view, in float16.
 
-    `PATH` is a .npy file of (rows, 2 x elements); `PATH.json` names the key it was made for, the plane shapes and the
-    sha256 of that file.  As a data set, item i is row i; `LatentCache.collate` makes a `LatentBatch` of rows.
+    `PATH` is a .npy file of (rows, 2 x elements); `PATH.json` names the key it was made for, the plane shapes and a
+    sha256 of both.  As a data set, item i is row i; `LatentCache.collate` makes a `LatentBatch` of rows.
 
     Raises ValueError where a file cannot be read, was made for another key, or is not as it was written.
     """
@@ -40,7 +40,7 @@ class LatentCache:
             if known != key:
                 raise ValueError(f"made by another model (key {str(known)[:12]}, wanted {key[:12]})")
             with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != checksum:
+                if _sha256(file, key, count, meta["plane_shapes"]) != checksum:
                     raise ValueError("its checksum is wrong")
             rows = np.load(path, mmap_mode="r")
             if rows.shape != (count, width) or rows.dtype != np.float16:
@@ -92,7 +92,7 @@ class LatentCache:
                 file.flush()
                 os.fsync(file.fileno())
                 file.seek(0)
-                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+                checksum = _sha256(file, key, rows, shapes)
         meta = {"key": key, "rows": rows, "plane_shapes": shapes, "sha256": checksum}
         atomic_write_text(_meta(path), json.dumps(meta))
         return cls(path, key)
@@ -130,6 +130,11 @@ def _write(file: BinaryIO, path: Path, rows: int, batches: Iterable[tuple[Planes
     if not shapes or filled != rows:
         raise ValueError(f"latent cache {path}: {filled} rows came, {rows} were announced")
     return shapes
+
+
+def _sha256(file: Any, *described: object) -> str:
+    """Of a file from where it stands, and of what is said of it."""
+    return hashlib.file_digest(file, lambda: hashlib.sha256(json.dumps(described).encode())).hexdigest()
 
 
 def _meta(path: Path) -> Path:

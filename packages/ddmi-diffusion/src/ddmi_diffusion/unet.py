@@ -29,6 +29,8 @@ def timestep_embedding(t: Float[Tensor, " batch"], width: int) -> Float[Tensor, 
 
 
 def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    if groups < 1:
+        raise ValueError(f"group_norm: wanted at least 1 group, got {groups}; give more")
     while channels % groups:
         groups -= 1
     return nn.GroupNorm(groups, channels)

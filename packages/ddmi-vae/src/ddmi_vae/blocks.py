@@ -36,7 +36,9 @@ def on_each(layer: Callable[..., Tensor], planes: Sequence[Plane], *given: Seque
 
 
 def group_norm(channels: int, groups: int) -> nn.GroupNorm:
-    """GroupNorm with eps 1e-6 and at most `groups` groups, of equal size."""
+    """GroupNorm with eps 1e-6 and at most `groups` groups, of equal size.  ValueError for less than one."""
+    if groups < 1:
+        raise ValueError(f"group_norm: wanted at least 1 group, got {groups}; give more")
     while channels % groups:
         groups -= 1
     return nn.GroupNorm(groups, channels, eps=1e-6)

@@ -67,6 +67,8 @@ def _ply(file: Path) -> trimesh.Trimesh | trimesh.PointCloud:
         raise ValueError(f"its faces have no vertex_indices, only {', '.join(face)}")
     if corners is None or not len(corners):
         return trimesh.PointCloud(vertices, colours)  # type: ignore[no-untyped-call]
+    if any(np.asarray(one).dtype.kind not in "iu" for one in corners):
+        raise ValueError("the corners of its faces are no whole numbers")
     triangles = {len(one) for one in corners} == {3}
     faces = np.stack(list(corners)).astype(np.int64) if triangles else triangles_of(vertices, corners)
     if faces.min() < 0 or faces.max() >= len(vertices):
