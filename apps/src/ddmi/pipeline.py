@@ -264,10 +264,10 @@ class DDMI(nn.Module):
 
 def _loaded(build: Callable[[], Part], path: Path, *, hint: str) -> Part:
     """The network of a file of weights; a configuration that wants others is refused before it is given memory."""
+    with errors_of(path.parent / CONFIG), torch.device("meta"):
+        sketch = build()
+    check_shapes(sketch, path, hint=hint)
     with errors_of(path.parent / CONFIG):
-        with torch.device("meta"):
-            sketch = build()
-        check_shapes(sketch, path, hint=hint)
         network = build()
     load_weights(network, path, hint=hint)
     return network

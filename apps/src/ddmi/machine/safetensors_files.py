@@ -36,6 +36,7 @@ def check_shapes(module: nn.Module, path: Path, *, hint: str) -> None:
     """Says which tensor of a file does not fit a module, which may be on the device "meta"; reads the header only."""
     if not path.exists():
         raise ValueError(f"{path} is not there; {hint}")
+    check_listed(path)
     with _opened(path) as file:
         theirs = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     ours = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
