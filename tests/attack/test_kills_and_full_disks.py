@@ -19,7 +19,15 @@ HERE = Path(__file__).parent
 EACH = int(os.environ.get("DDMI_ATTACK_KILLS", "3"))
 """Kills, and full disks, of each recipe."""
 FIRST = int(os.environ.get("DDMI_ATTACK_FROM", "0"))
-OFTEN = ("--vae-training.save-every", "1", "--diffusion-training.save-every", "1")
+OFTEN = (
+    *("--vae-training.save-every", "1", "--diffusion-training.save-every", "1"),
+    *("--vae-training.preview-every", "1"),
+)
+
+GAN = (
+    *("--modality.num-queries", "0", "--gan.training.steps", "2", "--gan.training.batch-size", "4"),
+    *("--gan.training.precision", "fp32", "--gan.training.save-every", "1"),
+)
 
 RECIPES: dict[str, tuple[str, ...]] = {
     "openmoji": ("openmoji",),
@@ -27,7 +35,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "moving-openmoji": ("moving-openmoji",),
     "turntable": ("turntable",),
     "furniture-text": ("furniture-text",),
-    "openmoji-gan": ("openmoji", "--set", "losses.discriminator=patch"),
+    "openmoji-gan": ("openmoji", "--set", "losses.discriminator=patch", *GAN),
     "openmoji-guide": ("openmoji", "--diffusion.guide-after", "0.5"),
 }
 
@@ -60,7 +68,7 @@ def weights(run: Path) -> dict[str, str]:
 
 def litter(*folders: Path) -> list[str]:
     """What processes that are gone left."""
-    left = re.compile(r"\.tmp-.*|.*\.(building|writing)|\..*\.\d+(\..*)?|\.training\.json")
+    left = re.compile(r"\.tmp-.*|.*\.building|\.writing-.*|\.training\.json")
     return [str(path) for folder in folders for path in folder.rglob("*") if left.fullmatch(path.name)]
 
 
@@ -73,18 +81,14 @@ class Whole:
     def __call__(self, name: str) -> tuple[dict[str, str], int, int]:
         """Hashes of its weights, disk operations, writes."""
         if name not in self.known:
-            run, counts = self.folder / name, self.folder / f"{name}.counts"
-            done = process("count", 0, line(name, run), self.cache, DDMI_ATTACK_COUNTS=str(counts))
+            run, cache, counts = (self.folder / f"{name}{what}" for what in ("", ".cache", ".counts"))
+            done = process("count", 0, line(name, run), cache, DDMI_ATTACK_COUNTS=str(counts))
             assert done.returncode == 0, done.stderr
-            assert not litter(run)
+            assert not litter(run, cache)
             operations, writes = map(int, counts.read_text().split())
             self.known[name] = (weights(run), operations, writes)
             shutil.rmtree(run)
         return self.known[name]
-
-    @property
-    def cache(self) -> Path:
-        return self.folder / "cache"
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +96,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return Whole(tmp_path_factory.mktemp("whole"))
 
 
-def resumed(name: str, run: Path, whole: Whole) -> list[str]:
+def resumed(name: str, run: Path, cache: Path, whole: Whole) -> list[str]:
     """What is wrong with a run that is gone on with."""
-    done = process("count", 0, line(name, run, "--resume"), whole.cache)
+    done = process("count", 0, line(name, run, "--resume"), cache)
     if done.returncode:
         return [f"--resume ends with {done.returncode}: {done.stderr}"]
     wrong = [] if weights(run) == whole(name)[0] else ["other weights"]
-    return wrong + [f"left over: {one}" for one in litter(run)]
+    return wrong + [f"left over: {one}" for one in litter(run, cache)]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -106,10 +110,10 @@ def test_kills(name: str, whole: Whole, tmp_path: Path, count: Count) -> None:
     _, operations, _ = whole(name)
     failures = []
     for seed in range(FIRST, FIRST + EACH):
-        at, run = Random(f"{name} {seed}").randint(1, operations), tmp_path / f"run{seed}"
-        killed = process("kill", at, line(name, run), whole.cache)
+        at, run, cache = Random(f"{name} {seed}").randint(1, operations), tmp_path / f"run{seed}", tmp_path / f"c{seed}"
+        killed = process("kill", at, line(name, run), cache)
         assert killed.returncode == -9, f"operation {at} of {operations}: {killed.stderr}"
-        wrong = resumed(name, run, whole)
+        wrong = resumed(name, run, cache, whole)
         count(f"killed: {name}", "bit-equal" if not wrong else "failed")
         failures += [f"killed at operation {at} of {operations}: {one}" for one in wrong]
     assert not failures, "\n".join(failures)
@@ -120,29 +124,32 @@ def test_full_disks(name: str, whole: Whole, tmp_path: Path, count: Count) -> No
     _, _, writes = whole(name)
     failures = []
     for seed in range(FIRST, FIRST + EACH):
-        at, run = Random(f"full {name} {seed}").randint(1, writes), tmp_path / f"run{seed}"
-        full = process("full", at, line(name, run), whole.cache)
+        at, run, cache = (
+            Random(f"full {name} {seed}").randint(1, writes),
+            tmp_path / f"run{seed}",
+            tmp_path / f"c{seed}",
+        )
+        full = process("full", at, line(name, run), cache)
         errors = [one for one in full.stderr.splitlines() if "ddmi: error" in one]
         wrong = []
         if full.returncode != 2 or len(errors) != 1 or "Traceback" in full.stderr:
             wrong.append(f"exit code {full.returncode}: {full.stderr}")
         elif str(run) not in errors[0]:
             wrong.append(f"no file named: {errors[0]}")
-        wrong += resumed(name, run, whole)
+        wrong += resumed(name, run, cache, whole)
         count(f"full disk: {name}", "bit-equal" if not wrong else "failed")
         failures += [f"full at write {at} of {writes}: {one}" for one in wrong]
     assert not failures, "\n".join(failures)
 
 
 def test_two_trainings_in_one_folder(whole: Whole, tmp_path: Path, count: Count) -> None:
-    whole("openmoji")  # its cache
     command = [sys.executable, "-m", "ddmi", *line("openmoji", tmp_path / "run")]
     both = []
     for delay in (0.0, 1.0):
         time.sleep(delay)
         both.append(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             env=environment(whole.cache))
+                             env=environment(tmp_path / "cache"))
         )  # fmt: skip
     said = [one.communicate(timeout=600)[1] for one in both]
     codes = [one.returncode for one in both]

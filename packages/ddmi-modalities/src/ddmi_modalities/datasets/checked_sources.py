@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, TypeVar
 
 from ddmi_modalities.files.checksums import sha256_file
 from ddmi_modalities.files.text import name_bytes, read_json
+from ddmi_modalities.files.whole import whole
 from ddmi_modalities.progress import progress
 
 logger = logging.getLogger("ddmi")
@@ -127,10 +126,7 @@ def _is_of(known: object, stamp: Sequence[int]) -> bool:
 def _remember(file: Path, known: Mapping[str, Any]) -> None:
     """Write a file whole or not at all.  A cache that cannot be written costs time, not the run."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent, suffix=".writing")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            json.dump(known, handle)
-        os.replace(temporary, file)
+        with whole(file) as temporary:
+            temporary.write_text(json.dumps(known), encoding="utf-8")
     except OSError as error:
         logger.warning("cannot remember what was checked in %s (%s)", file, error.strerror)

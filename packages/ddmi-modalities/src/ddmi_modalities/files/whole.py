@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 if TYPE_CHECKING:
     import trimesh
     from PIL import Image
 
 
+_MINE = f".writing-{socket.gethostname()}-"
+
+
+@cache
+def _tidy(directory: Path) -> None:
+    for left in directory.glob(f"{glob.escape(_MINE)}*"):
+        process = left.name.removeprefix(_MINE).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            left.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary name in the same directory, which is made; it becomes `path` when all went well."""
+    """A temporary name in the same directory, which is made; it becomes `path` when all went well.
+
+    What processes of this machine that were killed left there is removed, once for each directory.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    _tidy(path.parent)
+    temporary = path.with_name(f"{_MINE}{os.getpid()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
