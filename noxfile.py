@@ -133,7 +133,10 @@ def types(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("name", LIBRARIES, ids=LIBRARIES)
 def package(session: nox.Session, name: str) -> None:
-    """One package alone: its wheel and declared dependencies in an empty environment, its own tests run there."""
+    """One package alone: its wheel and declared dependencies in an empty environment, its own tests run there.
+
+    The slow ones are left to `tests`: they say nothing of what is installed.
+    """
     dist = Path(session.create_tmp())
     shutil.rmtree(dist, ignore_errors=True)
     session.run("uv", "build", "-q", "--all-packages", "--wheel", "--no-sources", "-o", str(dist), external=True)
@@ -145,7 +148,7 @@ def package(session: nox.Session, name: str) -> None:
     module = name.replace("-", "_")
     session.run("python", "-I", "-c", f"import {module}; print({module}.__file__)")
     folder = str(PACKAGES[name].relative_to(ROOT) / "tests")
-    session.run("pytest", "-c", "pyproject.toml", *WORKERS, folder, *session.posargs)
+    session.run("pytest", "-c", "pyproject.toml", *WORKERS, "-m", "not slow", folder, *session.posargs)
 
 
 @nox.session

@@ -89,6 +89,7 @@ def test_items_without_captions_get_the_empty_prompt(cache: LatentCache) -> None
     assert _prompts(data, [0, 1], 0).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_trained_conditioner_learns_what_the_words_mean(cache: LatentCache) -> None:
     torch.manual_seed(0)
     words = Words()

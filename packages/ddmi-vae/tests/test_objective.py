@@ -133,6 +133,7 @@ def test_finite_under_bfloat16() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in objective.parameters())
 
 
+@pytest.mark.slow
 def test_overfits_eight_pictures_to_28_db_and_keeps_them_continuous() -> None:
     vae, batch = small_vae(), pictures(8)
     objective = VAEObjective(vae, predict=read, nll=gaussian_nll, kl_weight=lambda s: 1e-6)

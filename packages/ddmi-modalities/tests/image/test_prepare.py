@@ -138,6 +138,7 @@ def test_small_and_broken_pictures_are_left_out(tmp_path: Path, said: list[str])
     assert open_picture(tmp_path / "tiny" / "test" / "100.png").size == (8, 8)
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_folder(tmp_path: Path) -> None:
     by_folders(tmp_path / "in")
     picture(tmp_path / "in" / "church_val" / "a" / "tiny.png", 1, rows=3)

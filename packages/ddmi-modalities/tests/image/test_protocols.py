@@ -76,6 +76,7 @@ def test_precision_is_fidelity_and_recall_diversity() -> None:
         precision_recall(real[:3], real)
 
 
+@pytest.mark.slow
 def test_kernel_distance_equals_torchmetrics_and_torch_fidelity() -> None:
     from torch_fidelity.metric_kid import kid_features_to_metric
     from torchmetrics.image.kid import KernelInceptionDistance
@@ -411,6 +412,7 @@ class Bytes(torch.utils.data.Dataset[Tensor]):
         return self.images[index]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fid-50k", "kid"])
 def test_whole_protocols_equal_torch_fidelity(name: str, folder: ImageModality, inception: Path) -> None:
     import torch_fidelity

@@ -112,6 +112,7 @@ def small_vae(layout: PlaneLayout) -> D2CVAE:
     return D2CVAE(encoder, decoder, NerfReadOut([24, 24], width=32))
 
 
+@pytest.mark.slow
 def test_two_scenes_are_learnt(modality: NerfModality, randomness: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     vae = small_vae(modality.layout)

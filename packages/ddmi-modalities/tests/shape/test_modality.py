@@ -134,6 +134,7 @@ def test_a_perfect_model_is_measured_as_perfect() -> None:
     assert scores["count/sets"] == 4
 
 
+@pytest.mark.slow
 def test_prompts_are_followed_by_who_follows_them() -> None:
     modality = ShapeModality(items=60, hold_out="combinations")
     scores = evaluate_prompts(modality, Oracle(modality), FEW)
