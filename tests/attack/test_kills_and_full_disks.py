@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
+from PIL import Image
 
 HERE = Path(__file__).parent
 EACH = int(os.environ.get("DDMI_ATTACK_KILLS", "3"))
@@ -140,6 +142,37 @@ def test_full_disks(name: str, whole: Whole, tmp_path: Path, count: Count) -> No
         count(f"full disk: {name}", "bit-equal" if not wrong else "failed")
         failures += [f"full at write {at} of {writes}: {one}" for one in wrong]
     assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=False).returncode:
+        pytest.skip("file systems are mounted by root only")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_under_two_workers(small_disk: Path, tmp_path: Path, count: Count) -> None:
+    source, out = tmp_path / "pictures", small_disk / "out"
+    source.mkdir()
+    for i in range(20):
+        noise = np.random.default_rng(i).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(source / f"{i}.png")
+    command = [sys.executable, "-m", "ddmi", "prepare", "images", str(source), "--preset", "demo", "--workers", "2"]
+    full = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=False)
+    assert full.returncode == 2, full.stderr
+    assert "No space left on device; make room" in full.stderr
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    for folder in (out, tmp_path / "whole"):
+        subprocess.run([*command, "--out", str(folder)], check=True, capture_output=True)
+    assert not litter(small_disk)
+    made, whole = ({path.name: path.read_bytes() for path in one.rglob("*.png")} for one in (out, tmp_path / "whole"))
+    assert made == whole
+    assert len(made) == 20
+    count("full disk: two workers", "same folder")
 
 
 def test_two_trainings_in_one_folder(whole: Whole, tmp_path: Path, count: Count) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from ddmi_diffusion.data_order import BatchShare, DataOrder, StepLoader
 from ddmi_diffusion.randomness import StepRandom
@@ -15,7 +16,7 @@ def collate(items: list[int], rng: StepRandom) -> tuple[Tensor, Tensor]:
 
 
 def gather(share: BatchShare, start: int, stop: int, workers: int = 0, data: Any = range(10)) -> list[Any]:
-    return list(StepLoader(data, collate, share, seed=3).loader(start, stop, workers))
+    return list(StepLoader(data, collate, share, seed=3).batches(start, stop, workers))
 
 
 def test_every_epoch_holds_every_item_once_in_its_own_order() -> None:
@@ -67,6 +68,23 @@ def test_worker_processes_load_the_same() -> None:
     for one, two in zip(gather(share, 1, 4), gather(share, 1, 4, workers=1), strict=True):
         assert torch.equal(one[0], two[0])
         assert torch.equal(one[1], two[1])
+
+
+class Unreadable(Dataset[int]):
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, i: int) -> int:
+        raise ValueError(f"item {i} cannot be read; remove it")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_are_the_data_set_s_own_whichever_process_reads(workers: int) -> None:
+    with pytest.raises(ValueError, match=r"^item \d cannot be read; remove it$") as raised:
+        gather(BatchShare(batch_size=4), 0, 2, workers=workers, data=Unreadable())
+    assert "ddmi" in str(raised.traceback[-1].path)
+    assert workers == 0 or "in __getitem__" in str(raised.value.__cause__)
 
 
 def test_processes_and_micro_batches_load_the_parts_of_one_batch() -> None:

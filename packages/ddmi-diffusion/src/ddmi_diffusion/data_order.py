@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence, Sized
+import traceback
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -99,16 +100,44 @@ class StepLoader(Dataset[Any]):
         items = [self.dataset[i] for i in self.order.indices(step, positions)]
         return self.collate(items, StepRandom(self.seed, step, positions, stream=DATA_STREAM))
 
-    def loader(self, start: int, stop: int, num_workers: int = 0) -> DataLoader[Any]:
-        """Batches of steps [start, stop), in order, prepared by `num_workers` processes (0: this one)."""
-        return DataLoader(
-            self,
+    def batches(self, start: int, stop: int, num_workers: int = 0) -> Iterator[Any]:
+        """Batches of steps [start, stop), in order, prepared by `num_workers` processes (0: this one).
+
+        Raises what the data set raises, whichever process read it.
+        """
+        loader: DataLoader[Any] = DataLoader(
+            _Told(self) if num_workers else self,
             batch_size=None,
             sampler=range(start * self.share.accumulate, stop * self.share.accumulate),
             num_workers=num_workers,
             worker_init_fn=_leave_signals_to_parent,
             generator=torch.Generator().manual_seed(0),  # else making the iterator would draw from the global one
         )
+        for batch in loader:
+            if isinstance(batch, _Raised):
+                raise batch.error from RuntimeError(f"in a worker process:\n{batch.trace}")
+            yield batch
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """An exception on its way to the training process: torch's own would arrive as the text of a traceback."""
+
+    error: Exception
+    trace: str
+
+
+class _Told(Dataset[Any]):
+    """A data set that returns what it would raise."""
+
+    def __init__(self, data: Dataset[Any]) -> None:
+        self.data = data
+
+    def __getitem__(self, k: int) -> Any:
+        try:
+            return self.data[k]
+        except Exception as error:
+            return _Raised(error, traceback.format_exc())
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -171,7 +171,7 @@ class Trainer:
 
     def _loop(self, start: int, metrics: dict[str, float], log: RunLog | None, stop: StopRequest) -> dict[str, float]:
         config = self.config
-        batches = iter(self.data.loader(start, config.steps, config.num_workers))
+        batches = self.data.batches(start, config.steps, config.num_workers)
         began, timed = time.perf_counter(), 0
         for step in range(start, config.steps):
             micros = [to_device(next(batches), self.accelerator.device) for _ in range(config.accumulate)]

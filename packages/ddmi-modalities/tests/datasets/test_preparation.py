@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ddmi_modalities.datasets import preparation
-from ddmi_modalities.datasets.manifest import describe_manifest
+from ddmi_modalities.datasets.manifest import Unwritable, describe_manifest
 from ddmi_modalities.datasets.preparation import Item, Plan, Prepared, prepare
 
 
@@ -212,6 +212,18 @@ def test_a_worker_that_dies_is_one_message(source: Path, tmp_path: Path) -> None
     items = [Item(name=n, split="train", sources=(f"{n}.txt",), make=partial(os._exit, 1)) for n in names]
     with pytest.raises(ValueError, match="one of 2 worker processes died, perhaps for want of memory; run the same"):
         prepare(Plan(what="texts", source=source, items=items, settings={}), tmp_path / "out", workers=2)
+
+
+def _unwritable() -> Iterator[tuple[str, bytes]]:
+    raise Unwritable("cannot write 'out/a': No space left on device")
+    yield
+
+
+def test_a_worker_s_error_is_raised_by_who_asked_for_it(source: Path, tmp_path: Path) -> None:
+    items = [Item(name=n, split="train", sources=(f"{n}.txt",), make=_unwritable) for n in ("a", "b")]
+    with pytest.raises(Unwritable, match="cannot write 'out/a'") as raised:
+        prepare(Plan(what="texts", source=source, items=items, settings={}), tmp_path / "out", workers=2)
+    assert raised.traceback[-1].path.name == "worker_processes.py"  # else it would pass for a fault of the pool
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_done(

@@ -39,7 +39,7 @@ def in_processes(
             if not waiting:
                 return
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                yield waiting.pop(future), future.result()
+                yield waiting.pop(future), _result(future)
     except BrokenProcessPool as error:
         raise ValueError(
             f"one of {workers} worker processes died, perhaps for want of memory; run the same command again with "
@@ -47,6 +47,17 @@ def in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _result(future: Future[Result]) -> Result:
+    """What a worker raised is raised here: its traceback would say that it is the pool's.  The worker's own stays its
+    cause."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise
+    except Exception as error:
+        raise error.with_traceback(None)  # noqa: B904
 
 
 def _start() -> None:
