@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ddmi_modalities.datasets.array_cache import cached_array
+from ddmi_modalities.datasets.array_cache import cached_array, shared_bytes
 
 
 def count(target: NDArray[Any], report: Callable[[int], object]) -> None:
@@ -62,7 +62,7 @@ def test_of_two_processes_one_builds(tmp_path: Path) -> None:
     program = """
 import sys, time
 from pathlib import Path
-from ddmi_modalities.datasets.array_cache import cached_array
+from ddmi_modalities.datasets.array_cache import cached_array, shared_bytes
 
 def fill(target, report):
     time.sleep(1)
@@ -79,11 +79,17 @@ print(int(cached_array(Path(sys.argv[1]), (5,), "int64", fill, "x").sum()))
     assert (tmp_path / "shared.npy.log").read_text() == "built "
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    file = tmp_path / "a.npy"
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda file: cached_array(file, (2,), np.float32, lambda target, report: target.fill(1), "ones"),
+        lambda file: shared_bytes(file, 5),
+    ],
+)
+def test_what_a_killed_process_left_is_removed(make: Callable[[Path], object], tmp_path: Path) -> None:
     stale, other = tmp_path / "a.x1.building", tmp_path / "b.x1.building"
     stale.touch()
     other.touch()
-    cached_array(file, (2,), np.float32, lambda target, report: target.fill(1), "ones")
+    make(tmp_path / "a.npy")
     assert not stale.exists()
     assert other.exists(), "somebody else may be building that"

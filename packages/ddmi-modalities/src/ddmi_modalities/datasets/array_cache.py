@@ -43,9 +43,7 @@ def cached_array(file: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Fil
     array = _open(file, shape, np.dtype(dtype))
     if array is not None:
         return array
-    with _writable(file.parent), FileLock(file.with_suffix(".lock")):
-        for stale in file.parent.glob(f"{file.stem}.*{BUILDING}"):  # of a process that was killed: we hold its lock
-            stale.unlink(missing_ok=True)
+    with _alone(file):
         array = _open(file, shape, np.dtype(dtype))  # another process may have built it while we waited
         if array is None:
             if file.exists():
@@ -81,10 +79,25 @@ def shared_bytes(file: Path, length: int) -> NDArray[np.uint8]:
 
     It is made where it is absent or of another length: a process that still has the one before fills that in vain.
     """
-    if not file.exists() or file.stat().st_size != length:
-        with _writable(file.parent), _whole(file) as temporary:
-            _allocate(temporary, length)
+    if not _is_of(file, length):
+        with _alone(file):
+            if not _is_of(file, length):  # another process may have made it while we waited
+                with _whole(file) as temporary:
+                    _allocate(temporary, length)
     return np.memmap(file, np.uint8, "r+", shape=(length,))
+
+
+def _is_of(file: Path, length: int) -> bool:
+    return file.exists() and file.stat().st_size == length
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Nobody else makes `file` meanwhile; what processes that were killed left of it goes."""
+    with _writable(file.parent), FileLock(file.with_suffix(".lock")):
+        for stale in file.parent.glob(f"{file.stem}.*{BUILDING}"):
+            stale.unlink(missing_ok=True)
+        yield
 
 
 @contextmanager
