@@ -22,6 +22,7 @@ from ddmi_modalities.shape.evaluation import (
     compare_sets,
     compare_sets_by_emd,
     evaluate_shapes,
+    is_one_piece,
     nearest_training_iou,
     occupied,
     surface_cloud,
@@ -131,7 +132,16 @@ def test_a_perfect_model_is_measured_as_perfect() -> None:
     assert scores["iou/nearest_train"] < 0.9
     assert scores["cov/samples"] == scores["cov/prior"]
     assert scores["empty/samples"] == 0
+    assert scores["one_piece/samples"] == scores["one_piece/reconstructions"] == 1
     assert scores["count/sets"] == 4
+
+
+def test_what_lies_apart_is_another_piece() -> None:
+    box, far = trimesh.creation.box(), trimesh.creation.box(transform=np.diag([0.01, 0.01, 0.01, 1]))
+    far.apply_translation((2, 0, 0))
+    assert is_one_piece(box)
+    assert not is_one_piece(trimesh.util.concatenate([box, far]))
+    assert not is_one_piece(trimesh.Trimesh())
 
 
 @pytest.mark.slow

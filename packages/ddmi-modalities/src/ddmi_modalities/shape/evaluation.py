@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,8 @@ def evaluate_shapes(
     `iou/nearest_train` is that of the nearest (by Chamfer distance) of 2,000 training shapes to each held-out one: what
     is reached without a model.  Sets: `mmd/X`, `cov/X`, `1nna/X` with the Chamfer distance of 2,048 points, X is
     "samples", "prior" (see `FunctionSource`) and "real" (training shapes), against the same held-out shapes.
+    `one_piece/X`: share of meshes that are one connected surface, however small what lies apart; X is also
+    "reconstructions", and not "real".
     """
     held_out, training = modality.dataset("test"), modality.dataset("train")
     items = [held_out[i] for i in range(min(settings.pairs, len(held_out)))]
@@ -92,8 +94,9 @@ def evaluate_shapes(
     if model.can_sample:
         for name, make in (("samples", model.sample), ("prior", model.prior)):
             logger.info("meshes of %d shapes: %s", count, name)
-            clouds[name], empty = _clouds(modality, make, count, seed)
-            result[f"empty/{name}"] = empty
+            meshes = generated_meshes(modality, make, count, seed)
+            clouds[name], counted = _clouds(meshes)
+            result |= {f"{key}/{name}": value for key, value in counted.items()}
     within = chamfer_matrix(normalise(true, settings.normalisation, like=true))
     for name, made in clouds.items():
         logger.info("distances between sets of %d shapes: %s", count, name)
@@ -155,7 +158,7 @@ def reconstruction_quality(
             made = occupied(modality, function, points)
             rng = named_generator(f"{item.name}/compared")
             scores.append(
-                {"iou": volumetric_iou(made, inside)}
+                {"iou": volumetric_iou(made, inside), "one_piece/reconstructions": float(is_one_piece(mesh))}
                 | _surface_scores(_mesh_surface(mesh, rng), item.surface(SURFACE_POINTS, rng))
             )
     return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
@@ -203,16 +206,20 @@ def mesh_cloud(mesh: trimesh.Trimesh, count: int, seed: int = 0) -> Float32[np.n
     return trimesh.sample.sample_surface(mesh, count, seed=seed)[0].astype(np.float32)
 
 
-def _clouds(
-    modality: ShapeModality, make: Callable[..., ImplicitFunction], count: int, seed: int
-) -> tuple[Float32[np.ndarray, "count point 3"], int]:
-    """Clouds of generated shapes, and how many shapes are empty."""
+def _clouds(meshes: Iterable[trimesh.Trimesh]) -> tuple[Float32[np.ndarray, "count point 3"], dict[str, float | int]]:
+    """Clouds of generated shapes, how many are empty, and the share that is one piece."""
     clouds: list[np.ndarray] = []
-    empty = 0
-    for mesh in generated_meshes(modality, make, count, seed):
+    empty = whole = 0
+    for mesh in meshes:
         empty += not len(mesh.faces)
+        whole += is_one_piece(mesh)
         clouds.append(mesh_cloud(mesh, SET_POINTS, len(clouds)))
-    return np.stack(clouds), empty
+    return np.stack(clouds), {"empty": empty, "one_piece": whole / len(clouds)}
+
+
+def is_one_piece(mesh: trimesh.Trimesh) -> bool:
+    """Whether all of its surface hangs together; of an empty mesh, nothing does."""
+    return len(mesh.faces) > 0 and mesh.body_count == 1
 
 
 def generated_meshes(
