@@ -28,6 +28,7 @@ from ddmi_diffusion import (
 )
 from ddmi_diffusion.atomic_files import remove_stale
 from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.files.whole import remove_halves
 from ddmi_vae import D2CVAE, AdversarialTerm
 
 logger = logging.getLogger("ddmi")
@@ -222,6 +223,7 @@ def start_run(experiment: Experiment, directory: Path, *, fresh: bool) -> Iterat
         if run.processes.is_main_process:
             for folder in (directory, *(directory / name for name in STAGES)):
                 remove_stale(folder)
+                remove_halves(folder / PREVIEWS)
             atomic_write_text(directory / CONFIG, experiment_text(experiment))
         yield run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ddmi_modalities.files.whole import whole
+from ddmi_modalities.files.whole import remove_halves, whole
 
 KILLED = """
 import os, signal, sys
@@ -29,6 +29,12 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
         assert temporary.suffix == ".png"
         temporary.write_text("whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.1.png", "b.png"]
+
+
+def test_folders_in_which_nothing_is_written_any_more_can_be_tidied(tmp_path: Path) -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.png")], check=False).returncode == -9
+    remove_halves(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ _MINE = f".writing-{socket.gethostname()}-"
 
 
 @cache
-def _tidy(directory: Path) -> None:
+def remove_halves(directory: Path) -> None:
+    """What processes of this machine that were killed left of files there goes; once for each directory."""
     for left in directory.glob(f"{glob.escape(_MINE)}*"):
         process = left.name.removeprefix(_MINE).partition("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
@@ -33,10 +34,10 @@ def _tidy(directory: Path) -> None:
 def whole(path: Path) -> Iterator[Path]:
     """A temporary name in the same directory, which is made; it becomes `path` when all went well.
 
-    What processes of this machine that were killed left there is removed, once for each directory.
+    What killed processes left there goes, see `remove_halves`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _tidy(path.parent)
+    remove_halves(path.parent)
     temporary = path.with_name(f"{_MINE}{os.getpid()}-{path.name}")
     try:
         yield temporary
