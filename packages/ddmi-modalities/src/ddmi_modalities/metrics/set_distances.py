@@ -28,6 +28,8 @@ FRECHET: Mapping[str, Distance] = MappingProxyType({"fd": frechet_distance})
 
 FEWEST = 2
 """Items a side that distances between sets need."""
+MANY = 100
+"""Below, they say more of the number of items than of the items."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,12 @@ def distances_to_held_out(
             "distances between sets of %s are left out: they need %d a side, and there are %d", what, FEWEST, count
         )
         return {"count/frechet": float(count)}
+    if count < MANY:
+        logger.warning(
+            "distances between sets of %d %s are mostly of their small number: compare them at equal numbers only",
+            count,
+            what,
+        )
     real = [held_out[i] for i in evenly_spaced(len(held_out), count)]
     sides: dict[str, Callable[[], Features]] = {
         "real": lambda: sets.of_items([training[i] for i in evenly_spaced(len(training), count)]),

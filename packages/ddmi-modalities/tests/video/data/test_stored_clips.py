@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ddmi_modalities.video import StoredClips
-from ddmi_modalities.video.data.frame_folders import FrameFolder
+from ddmi_modalities.video.data.frame_folders import FrameFolder, missing_after
 from ddmi_modalities.video.data.stored_clips import clip_seconds, find_sequences, read_clip
 from ddmi_modalities.video.data.video_files import VideoFile
 from ddmi_modalities.video.items import ClipItem
@@ -182,6 +182,21 @@ def test_files_without_pictures_or_times(tmp_path: Path) -> None:
     raw = write_stream(tmp_path / "raw.mp4", "libx264", "h264", b_frames=0, count=8)
     with pytest.raises(ValueError, match=r"raw\.mp4': frames without presentation times; convert it, such as by"):
         read_clip(raw, 4, 1, 8)
+
+
+def test_a_frame_that_was_left_out_is_said(tmp_path: Path, said: list[str]) -> None:
+    for number in (2, 4, 6, 10, 12, 20):  # every second frame is one way to keep them
+        Image.new("RGB", (20, 16)).save(tmp_path / f"f{number:03}.png")
+    assert FrameFolder(tmp_path, "a").check() == 6
+    (line,) = said
+    assert "numbers are left out after 'f006.png', 'f012.png'" in line
+    assert FrameFolder(tmp_path, "a").check() == 6
+    assert len(said) == 1
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for name in ("a", "b1", "c7"):
+        Image.new("RGB", (20, 16)).save(folder / f"{name}.png")
+    assert missing_after(sorted(folder.iterdir())) == []
 
 
 def test_frame_folders_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +18,7 @@ from ddmi_modalities.datasets.folders import is_hidden
 from ddmi_modalities.datasets.natural_order import natural_key
 from ddmi_modalities.files.kinds import FRAMES
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_tensor
+from ddmi_modalities.said import say_once
 
 AT_ONCE = 64
 """Frames that are looked at together."""
@@ -45,7 +49,16 @@ class FrameFolder:
         return min(open_picture(self._files[0]).size)
 
     def check(self) -> int:
-        """`length`, after all pictures were decoded.  Raises ValueError as `read` does."""
+        """`length`, after all pictures were decoded; says where numbers are left out.
+
+        Raises ValueError as `read` does.
+        """
+        if gaps := missing_after(self._files):
+            say_once(
+                ("gaps", self.path),
+                f"frames {str(self.path)!r}: numbers are left out after {', '.join(map(repr, gaps[:5]))}: the video "
+                "jumps there; put the frames back, or split the folder",
+            )
         for start in range(0, self.length, AT_ONCE):
             self.read(range(max(0, start - 1), min(start + AT_ONCE, self.length)), 1)
         return self.length
@@ -66,3 +79,13 @@ class FrameFolder:
                 )
             frames.append(to_tensor(resize_square(centre_square(picture), size)))
         return torch.stack(frames)
+
+
+def missing_after(files: Sequence[Path]) -> list[str]:
+    """Names of the files after which the last number in their names grows by more than it mostly does."""
+    numbers = [int(found[-1]) for file in files if (found := re.findall(r"[0-9]+", file.stem))]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    if len(numbers) < len(files) or not steps:
+        return []
+    usual = Counter(steps).most_common(1)[0][0]
+    return [file.name for file, step in zip(files, steps, strict=False) if step > usual]
