@@ -71,8 +71,8 @@ class MixtureDenoiser(nn.Module):
         return made[self.noise.prediction].float()
 
 
-def mixture(prediction: Any) -> LatentDiffusion:
-    noise = NoiseConfig(prediction=prediction)
+def mixture(prediction: Any, shift: float = 1.0) -> LatentDiffusion:
+    noise = NoiseConfig(prediction=prediction, shift=shift)
     return LatentDiffusion(MixtureDenoiser(noise), noise, (VALUES,))
 
 
@@ -110,6 +110,17 @@ def test_every_accepted_scheduler_samples_the_mixture(prediction: str, name: str
     assert wasserstein(samples, even()) < (0.08 if chance else 0.03)
     again = diffusion.sample(2, seed=1, start=3, num_steps=100, sampler=scheduler, initial=initial()[3:5])
     torch.testing.assert_close(again, samples[3:5], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FLOW)
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+def test_shifted_steps_sample_the_mixture(name: str) -> None:
+    diffusion = mixture("flow", shift=3.0)
+    samples = diffusion.sample(ITEMS, seed=1, num_steps=100, sampler=getattr(diffusers, name), initial=initial())
+    assert wasserstein(samples, even()) < (0.08 if name == "SASolverScheduler" else 0.04)
+    first, *_, last = diffusion.denoiser.times  # type: ignore[misc]
+    assert first == pytest.approx(1000, abs=1.5)
+    assert last == pytest.approx(1000 * 0.03 / 1.02, rel=0.1)
 
 
 def test_the_distance_tells_a_wrong_sampler() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -80,6 +81,29 @@ def test_times_are_whole_steps_or_continuous() -> None:
     assert NoiseConfig(prediction="flow").sample_times(uniform)[1].item() == pytest.approx(123.45)
 
 
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_logit_normal_times_are_moved_by_the_shift(shift: float) -> None:
+    uniform = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    noise = NoiseConfig(prediction="flow", times="logit-normal", shift=shift)
+    logits = torch.logit(noise.sample_times(uniform.float()).double() / noise.steps)
+    assert logits.mean() == pytest.approx(math.log(shift), abs=0.01)
+    assert logits.std() == pytest.approx(1, abs=0.01)
+    even = NoiseConfig(prediction="flow", shift=shift).sample_times(torch.tensor([0.0, 0.5]))
+    assert even.tolist() == [0, pytest.approx(1000 * shift / (1 + shift))]
+
+
+def test_times_of_a_variance_preserving_process_stay_steps() -> None:
+    ends = torch.tensor([0.0, 1 - 2**-24])
+    assert NoiseConfig(prediction="v", times="logit-normal").sample_times(ends).tolist() == [0, 995]
+
+
+def test_the_shift_follows_the_size_of_a_latent() -> None:
+    noise = NoiseConfig(prediction="flow", shift=None)
+    assert [noise.for_latents_of(n).shift for n in (1024, 4096, 16_384)] == [1, 1, 2]
+    assert NoiseConfig(prediction="flow", shift=5.0).for_latents_of(16_384).shift == 5
+    assert NoiseConfig().for_latents_of(16_384).shift == 1
+
+
 @pytest.mark.usefixtures("_untyped")
 def test_bad_configurations() -> None:
     with pytest.raises(ValueError, match="prediction must be 'eps', 'v', 'x0' or 'flow', got 'score'"):
@@ -87,3 +111,11 @@ def test_bad_configurations() -> None:
     for bad in ({"beta_start": 0.5, "beta_end": 0.1}, {"beta_start": 0.0}, {"beta_end": 1.0}, {"steps": 0}):
         with pytest.raises(ValueError, match="need steps >= 1 and 0 < beta_start <= beta_end < 1, got"):
             NoiseConfig(**bad)
+    with pytest.raises(ValueError, match="times must be 'uniform' or 'logit-normal', got 'cosine'"):
+        NoiseConfig(times="cosine")  # type: ignore[arg-type]
+    for bad_shift in (0.5, math.inf, math.nan):
+        with pytest.raises(ValueError, match="shift must be a number of at least 1, or None"):
+            NoiseConfig(prediction="flow", shift=bad_shift)
+    for shift in (2.0, None):
+        with pytest.raises(ValueError, match="shift is of flow, got .* for 'v'; leave it at 1"):
+            NoiseConfig(prediction="v", shift=shift)

@@ -17,6 +17,7 @@ def test_a_split_batch_draws_what_the_whole_batch_draws() -> None:
         lambda r: r.uniform(5),
         lambda r: r.integers(9, 4),
         lambda r: r.normal(),
+        lambda r: r.spread(),
     ]
     for draw in draws:
         assert torch.equal(draw(whole), torch.cat([draw(part) for part in parts]))
@@ -32,6 +33,20 @@ def test_dtypes_ranges_and_shapes() -> None:
     assert 0 <= uniform.min() < uniform.max() < 1
     assert set(whole.flatten().tolist()) == {0, 1, 2}
     assert StepRandom(0, 0, []).normal(2).shape == (0, 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 32, 127])
+def test_spread_values_are_even_and_not_always_the_same(count: int) -> None:
+    rng = StepRandom(0, 3, range(count))
+    first, second = rng.spread(), rng.spread()
+    assert first.dtype == torch.float32
+    assert not torch.equal(first, second)
+    values = torch.cat([first.sort().values, first.min()[None] + 1])
+    assert 0 <= first.min() < first.max() + 1e-9
+    assert first.max() < 1
+    assert values.diff().max() < 2 / count + 1e-6  # chance alone: about log(count) / count
+    starts = torch.stack([StepRandom(0, step, [0]).spread() for step in range(400)])
+    assert torch.histc(starts, 4, 0, 1).min() > 70
 
 
 def test_streams_continue_and_differ() -> None:

@@ -79,8 +79,8 @@ class LatentDiffusion(nn.Module):
         if mixed is not None and noise.prediction != "eps":
             raise ValueError(f"LatentDiffusion: mixed prediction mixes eps, not {noise.prediction!r}; pass mixed=None")
         self.denoiser = denoiser
-        self.noise = noise
         self.shape = tuple(shape)
+        self.noise = noise.for_latents_of(math.prod(self.shape))
         self.min_snr_gamma = min_snr_gamma
         self.mixing = nn.Parameter(torch.full((shape[0],), mixed)) if mixed is not None else None
 

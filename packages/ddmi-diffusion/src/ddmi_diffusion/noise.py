@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -33,6 +34,12 @@ class NoiseConfig:
     """T."""
     beta_start: float = 0.0015
     beta_end: float = 0.0195
+    times: Literal["uniform", "logit-normal"] = "uniform"
+    """Of training.  "logit-normal": `logit(t / T) ~ N(0, 1)`: most often where neither data nor noise prevails (Esser
+    et al. 2024)."""
+    shift: float | None = 1.0
+    """k >= 1 of flow, in training and sampling: `sigma' = k sigma / (1 + (k - 1) sigma)`.  Noise that hides a small
+    latent leaves the coarse of a large one visible (Esser et al. 2024).  None: max(1, sqrt(n / 4096)) for n numbers."""
 
     def __post_init__(self) -> None:
         if self.prediction not in ("eps", "v", "x0", "flow"):
@@ -42,6 +49,16 @@ class NoiseConfig:
                 f"NoiseConfig: need steps >= 1 and 0 < beta_start <= beta_end < 1, got {self.steps}, "
                 f"{self.beta_start}, {self.beta_end}"
             )
+        if self.times not in ("uniform", "logit-normal"):
+            raise ValueError(f"NoiseConfig: times must be 'uniform' or 'logit-normal', got {self.times!r}")
+        if self.shift != 1 and self.prediction != "flow":
+            raise ValueError(f"NoiseConfig: shift is of flow, got {self.shift} for {self.prediction!r}; leave it at 1")
+        if self.shift is not None and not 1 <= self.shift < math.inf:
+            raise ValueError(f"NoiseConfig: shift must be a number of at least 1, or None, got {self.shift}")
+
+    def for_latents_of(self, numbers: int) -> NoiseConfig:
+        """The same with the shift that latents of so many numbers need, where it is None."""
+        return self if self.shift is not None else replace(self, shift=max(1.0, math.sqrt(numbers / 4096)))
 
     @cached_property
     def betas(self) -> Float[Tensor, " step"]:
@@ -63,7 +80,11 @@ class NoiseConfig:
 
     def sample_times(self, uniform: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Training times from uniform numbers in [0, 1): whole steps, or continuous ones for flow."""
-        times = uniform.cpu().double() * self.steps
+        parts = uniform.cpu().double()
+        if self.times == "logit-normal":
+            parts = torch.sigmoid(torch.special.ndtri(parts))
+        shift = self.shift or 1.0
+        times = shift * parts / (1 + (shift - 1) * parts) * self.steps
         return (times if self.prediction == "flow" else times.floor()).float().to(uniform.device)
 
     def add_noise(self, z: Tensor, noise: Tensor, t: Float[Tensor, " batch"]) -> Tensor:

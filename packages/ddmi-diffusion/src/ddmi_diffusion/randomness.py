@@ -52,7 +52,7 @@ class StepRandom:
         if any(position < 0 for position in positions):
             raise ValueError(f"StepRandom: positions must be >= 0, got {list(positions)}")
         base = mix_seed(_BATCH, seed, step, stream)
-        self._items = [_stream(base, position) for position in positions]
+        self._items, self._positions = [_stream(base, position) for position in positions], list(positions)
         self.shared = torch.Generator().manual_seed(mix_seed(_SHARED, seed, step, stream))
 
     def __len__(self) -> int:
@@ -69,6 +69,17 @@ class StepRandom:
     def uniform(self, *shape: int) -> Float[Tensor, "batch *shape"]:
         """Uniform float32 values in [0, 1) on the CPU, one row for each position."""
         return _rows([torch.rand(shape, generator=g, dtype=torch.float32) for g in self._items], shape, torch.float32)
+
+    def spread(self) -> Float[Tensor, " batch"]:
+        """One uniform float32 value in [0, 1) for each position, evenly spread over the global batch.
+
+        `(u + i / golden ratio) mod 1`, u of the step: any first n positions are about as even as n can be, so neither
+        the batch's size nor its split matters.
+        """
+        start = torch.rand((), generator=self.shared, dtype=torch.float64)
+        golden = (5**0.5 - 1) / 2
+        places = torch.tensor(self._positions, dtype=torch.float64)
+        return ((start + golden * places) % 1.0).float().clamp(max=1 - 2**-24)
 
     def integers(self, high: int, *shape: int) -> Int64[Tensor, "batch *shape"]:
         """Uniform whole numbers in [0, high) on the CPU, one row for each position."""

@@ -87,7 +87,10 @@ def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
         final_sigmas_type="zero",
         lower_order_final=True,
     )
-    settings |= dict(use_flow_sigmas=True) if flow else dict(trained_betas=noise.betas.numpy())
+    if flow:  # both are one setting, named twice
+        settings |= dict(use_flow_sigmas=True, flow_shift=noise.shift, shift=noise.shift)
+    else:
+        settings |= dict(trained_betas=noise.betas.numpy())
     if made is diffusers.DDPMScheduler:
         settings["variance_type"] = "fixed_small_log"
     known = inspect.signature(made.__init__).parameters
