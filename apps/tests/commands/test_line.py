@@ -74,11 +74,12 @@ def test_report_and_evaluate(tiny_run: Path, capsys: pytest.CaptureFixture[str])
     assert main(["report", str(tiny_run)]) == 0
     report = {p.name for p in (tiny_run / "report").iterdir()}
     assert {"reconstructions.png", "samples.png", "resolutions.png", "zoom.png", "sample_1024.png"} <= report
-    assert main(["evaluate", str(tiny_run), "--count", "8", "--pairs", "4"]) == 0
+    assert main(["evaluate", str(tiny_run), "--count", "8", "--pairs", "4", "--second-judge"]) == 0
     metrics = json.loads((tiny_run / "metrics.json").read_text())
     assert all(isinstance(value, int | float) for value in metrics.values())
     wanted = {"psnr/16", "psnr/128", "psnr_bicubic/64", "psnr_bicubic_true/64", "fd/samples", "fd/prior", "fd/real"}
-    assert wanted | {"fd/reconstructions"} <= set(metrics)
+    assert wanted | {"fd/reconstructions", "fd2/samples", "fd2/real"} <= set(metrics)
+    assert metrics["fd2/real"] != metrics["fd/real"]
     assert "fd/samples" in capsys.readouterr().out
 
 

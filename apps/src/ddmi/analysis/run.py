@@ -20,7 +20,7 @@ from ddmi_fields import ImplicitFunction
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.files.album import Album
 from ddmi_modalities.files.sheets import picture_table
-from ddmi_modalities.metrics.features import EfficientNetLite0Features
+from ddmi_modalities.metrics.features import EfficientNetLiteFeatures
 from ddmi_modalities.modality import Modality
 
 logger = logging.getLogger("ddmi")
@@ -83,7 +83,7 @@ def analyze_run(
     if not model.can_sample:
         return album.paths
     album.picture("interpolations.png", draw_interpolations(modality, model, settings, options, seed))
-    network = EfficientNetLite0Features(model.device)
+    network = EfficientNetLiteFeatures(model.device)
     made = model.sample(settings.samples, seed=seed)
     similar = nearest_neighbours(modality, made, options, network, training=settings.training)
     album.picture("neighbours.png", draw_neighbours(similar))

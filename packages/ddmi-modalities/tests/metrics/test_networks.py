@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 from unittest import mock
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from ddmi_modalities.files.pretrained_weights import read_weights
 from ddmi_modalities.grid_query import GridQuery
 from ddmi_modalities.losses.perceptual import EfficientNetPerceptual, PerceptualTerm
-from ddmi_modalities.metrics.features import EfficientNetLite0Features, InceptionFeatures, extract
+from ddmi_modalities.metrics.features import EfficientNetLiteFeatures, InceptionFeatures, extract
 from ddmi_modalities.metrics.lpips import LPIPSLoss
 
 
@@ -28,24 +29,25 @@ def pictures(count: int, size: int, seed: int = 0) -> Tensor:
     return torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear") * 2 - 1
 
 
-def test_efficientnet_knows_a_cup_of_espresso() -> None:
+@pytest.mark.parametrize(("number", "least"), [(0, 0.7), (2, 0.5)])
+def test_efficientnet_knows_a_cup_of_espresso(number: Literal[0, 2], least: float) -> None:
     # the weights, the input range and the order of the layers together
     import numpy as np
     import skimage.data
 
-    from ddmi_modalities.metrics.efficientnet import FrozenEfficientNetLite0
+    from ddmi_modalities.metrics.efficientnet import FrozenEfficientNetLite
 
     coffee = torch.from_numpy(np.array(skimage.data.coffee())).permute(2, 0, 1)[None, :, :, 100:500]
-    network = FrozenEfficientNetLite0()
+    network = FrozenEfficientNetLite(number)
     pixels = torch.nn.functional.interpolate(coffee.float(), (224, 224), mode="bilinear", antialias=True) / 127.5 - 1
     with torch.no_grad():
         probabilities = network.network._fc(network.pooled(pixels)).softmax(1)
     assert probabilities.argmax().item() == 967
-    assert probabilities.max() > 0.7
+    assert probabilities.max() > least
 
 
 def test_efficientnet_features() -> None:
-    network = EfficientNetLite0Features()
+    network = EfficientNetLiteFeatures()
     images = ((pictures(5, 40) + 1) * 127.5).byte()
     features = extract(network, [images[:3], images[3:]], batch=2)
     assert features.shape == (5, 1280)

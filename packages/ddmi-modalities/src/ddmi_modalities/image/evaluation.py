@@ -14,9 +14,10 @@ from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.modality import ImageModality
 from ddmi_modalities.image.view import ImageRenderOptions
-from ddmi_modalities.metrics.features import FeatureNetwork, feature_network
+from ddmi_modalities.metrics.features import EfficientNetLiteFeatures, FeatureNetwork, feature_network
 from ddmi_modalities.metrics.pairs import SSIM_WINDOW, bicubic, psnr, ssim
 from ddmi_modalities.metrics.set_distances import FeatureSets, distances_to_held_out
+from ddmi_modalities.metrics.sets import frechet_distance
 from ddmi_modalities.modality import FunctionSource
 from ddmi_modalities.spec import Measured
 
@@ -39,6 +40,8 @@ class ImageEvaluation:
     """Sizes at which Frechet distances are measured; `fd/samples` at 1, `fd/samples/SIZE` at others."""
     weights: Path | None = None
     """Weights of Inception, for the usual FID; without them, features of EfficientNet-Lite0, which a package ships."""
+    second_judge: bool = False
+    """Also by EfficientNet-Lite2, `fd2/samples`: what is tuned to one network's eyes need not please another's."""
 
     def __post_init__(self) -> None:
         if min(self.ratios + self.frechet_ratios, default=1.0) <= 0:
@@ -62,18 +65,23 @@ def evaluate_images(
     true image.  All Frechet distances are to the same held-out images, at the same size: of training images
     (`fd/real`), of the held-out images' reconstructions, of samples, and of decoded draws from the prior.
     """
-    network = feature_network(settings.weights, device)
+    judges = {"fd": feature_network(settings.weights, device)}
+    if settings.second_judge:
+        judges["fd2"] = EfficientNetLiteFeatures(device, 2)
     held_out = modality.dataset("test")
     compared = [held_out[i] for i in evenly_spaced(len(held_out), settings.pairs)]
     result = reconstruction_quality(modality, model, compared, settings.ratios)
     result |= {"count/pairs": len(compared), "size/frechet": modality.size}
     for ratio in settings.frechet_ratios:
         options = ImageRenderOptions(resolution=int(ratio * modality.size))
-        sets = feature_sets(modality, model, network, options, seed)
         what = f"images of {options.size[0]} x {options.size[1]}"
-        distances = distances_to_held_out(sets, held_out, modality.dataset("train"), settings.count, what=what)
         suffix = "" if ratio == 1 else f"/{options.size[0]}"
-        result |= {key if key.startswith("count") else key + suffix: value for key, value in distances.items()}
+        for key, network in judges.items():
+            sets = feature_sets(modality, model, network, options, seed)
+            distances = distances_to_held_out(
+                sets, held_out, modality.dataset("train"), settings.count, what=what, distances={key: frechet_distance}
+            )
+            result |= {name if name.startswith("count") else name + suffix: one for name, one in distances.items()}
     return Measured(metrics=result)
 
 

@@ -45,13 +45,13 @@ class EfficientNetPerceptual(nn.Module):
     """
 
     def __init__(self, stages: Sequence[int] = STAGES) -> None:
-        from ddmi_modalities.metrics.efficientnet import FrozenEfficientNetLite0
+        from ddmi_modalities.metrics.efficientnet import FrozenEfficientNetLite
 
         super().__init__()
         if not stages or not all(0 <= stage <= 15 for stage in stages):
             raise ValueError(f"EfficientNetPerceptual: stages are blocks 0 to 15, at least one; got {tuple(stages)}")
         self.stages = tuple(stages)
-        self.network = FrozenEfficientNetLite0()
+        self.network = FrozenEfficientNetLite()
 
     def forward(
         self, made: Float[Tensor, "batch 3 rows columns"], true: Float[Tensor, "batch 3 rows columns"]

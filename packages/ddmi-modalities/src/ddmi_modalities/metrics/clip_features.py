@@ -22,10 +22,10 @@ class FrameAndMotionFeatures:
     name = "EfficientNet-Lite0 (ImageNet, pooled, 1280) of frames and of frame differences"
 
     def __init__(self, looks: int = 4, size: int = 112, device: torch.device | str = "cpu") -> None:
-        from ddmi_modalities.metrics.efficientnet import FrozenEfficientNetLite0
+        from ddmi_modalities.metrics.efficientnet import FrozenEfficientNetLite
 
         self.looks, self.size, self.device = looks, size, torch.device(device)
-        self.network = FrozenEfficientNetLite0().to(self.device)
+        self.network = FrozenEfficientNetLite().to(self.device)
 
     @torch.no_grad()
     def __call__(self, clips: UInt8[Tensor, "batch frame 3 rows columns"]) -> Float[Tensor, "batch 2560"]:

