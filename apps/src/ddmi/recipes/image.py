@@ -69,9 +69,11 @@ _VAES: dict[str, Settings] = {
 }  # fmt: skip
 _DENOISERS: dict[str, Settings] = {
     "test": dict(width=16, multipliers=(1, 2), steps=4),
-    "demo": dict(width=96, multipliers=(1, 2), steps=50),
-    "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
-    "recommended": dict(width=192, multipliers=(1, 2, 4), blocks=3, steps=50, cache_views=2),
+    "demo": dict(width=96, multipliers=(1, 2), steps=50, guide_after=0.3, guidance_scale=2.0),
+    "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=50, guide_after=0.1, guidance_scale=2.0),
+    "recommended": dict(
+        width=192, multipliers=(1, 2, 4), blocks=3, steps=50, cache_views=2, guide_after=0.1, guidance_scale=2.0
+    ),
 }
 
 
@@ -81,15 +83,15 @@ def _stages(preset: str) -> tuple[TrainerConfig, TrainerConfig]:
         return two_steps(), two_steps()
     return {
         "demo": (
-            training(steps=1400, batch_size=8, learning_rate=2e-3),
+            training(steps=1400, batch_size=8, learning_rate=4e-3, optimizer="muon"),
             training(steps=3000, batch_size=32, learning_rate=1e-3),
         ),
         "small": (
-            training(steps=60_000, batch_size=32, learning_rate=1e-3),
+            training(steps=60_000, batch_size=32, learning_rate=1e-3, optimizer="muon"),
             training(steps=100_000, batch_size=128, learning_rate=3e-4),
         ),
         "recommended": (
-            training(steps=200_000, batch_size=32, learning_rate=5e-4),
+            training(steps=200_000, batch_size=32, learning_rate=1e-3, optimizer="muon"),
             training(steps=400_000, batch_size=128, learning_rate=2e-4),
         ),
     }[preset]

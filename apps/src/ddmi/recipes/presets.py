@@ -51,9 +51,9 @@ def diffusion(
     packing: Packing = "grid",
     **more: Any,
 ) -> DiffusionConfig:
-    """v-prediction by a U-Net that attends at every level; `more` is of `DiffusionConfig`."""
+    """Flow by a U-Net that attends at every level; `more` is of `DiffusionConfig`."""
     return DiffusionConfig(
-        noise=NoiseConfig(prediction="v"),
+        noise=NoiseConfig(prediction="flow", times="logit-normal", shift=None),
         denoiser=UNetConfig(
             width=width,
             multipliers=multipliers,
@@ -66,6 +66,7 @@ def diffusion(
             positions=packing == "row",
         ),
         packing=packing,
+        sampler="euler",
         num_steps=steps,
         **more,
     )
