@@ -6,7 +6,7 @@ from typing import Any
 
 from ddmi.experiment.config import Experiment, VAEConfig
 from ddmi.recipes.paper import Epochs, paper_autoencoder, paper_denoiser, paper_losses, paper_plane_diffusion
-from ddmi.recipes.presets import READ_OUT, Settings, plane_diffusion, point_vae, training, two_steps
+from ddmi.recipes.presets import READ_OUT, VELOCITY, Settings, plane_diffusion, point_vae, training, two_steps
 from ddmi_modalities.losses.configs import NerfLosses, OpacityConfig
 from ddmi_modalities.nerf import NerfModality
 from ddmi_modalities.nerf.read_out import NerfReadOutConfig
@@ -53,7 +53,7 @@ def nerf_experiment(preset: str, *, source: str) -> Experiment:
         ),
         losses=NerfLosses(kl_weight=1e-6, kl_start=1e-6, opacity=OpacityConfig(weight=0.5, steps=500)),
         vae_training=first,
-        diffusion=plane_diffusion(preset),
+        diffusion=plane_diffusion(preset, VELOCITY),
         diffusion_training=second,
     )
 

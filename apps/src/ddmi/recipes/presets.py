@@ -17,6 +17,11 @@ READ_OUT = {"test": 16, "demo": 64, "small": 128, "recommended": 256}
 """Width of the read-out of points, by preset."""
 
 
+FLOW = NoiseConfig(prediction="flow", times="logit-normal", shift=None)
+VELOCITY = NoiseConfig(prediction="v")
+"""Of videos and radiance fields, where nobody compared the two yet."""
+
+
 def training(*, steps: int, batch_size: int, learning_rate: float, **more: Any) -> TrainerConfig:
     """A cosine over all steps, and an average of the weights over a part of the last of them.
 
@@ -49,11 +54,12 @@ def diffusion(
     steps: int,
     blocks: int = 1,
     packing: Packing = "grid",
+    noise: NoiseConfig = FLOW,
     **more: Any,
 ) -> DiffusionConfig:
-    """Flow by a U-Net that attends at every level; `more` is of `DiffusionConfig`."""
+    """A U-Net that attends at every level; `more` is of `DiffusionConfig`."""
     return DiffusionConfig(
-        noise=NoiseConfig(prediction="flow", times="logit-normal", shift=None),
+        noise=noise,
         denoiser=UNetConfig(
             width=width,
             multipliers=multipliers,
@@ -66,7 +72,7 @@ def diffusion(
             positions=packing == "row",
         ),
         packing=packing,
-        sampler="euler",
+        sampler="euler" if noise.prediction == "flow" else "ddim",
         num_steps=steps,
         **more,
     )
@@ -97,7 +103,7 @@ def point_vae(
     )
 
 
-def plane_diffusion(preset: str) -> DiffusionConfig:
+def plane_diffusion(preset: str, noise: NoiseConfig) -> DiffusionConfig:
     """Latent diffusion on three equal planes."""
     width, multipliers, blocks, steps = {
         "test": (16, (1, 2), 1, 4),
@@ -105,4 +111,4 @@ def plane_diffusion(preset: str) -> DiffusionConfig:
         "small": (128, (1, 2, 4), 1, 50),
         "recommended": (192, (1, 2, 4), 2, 50),
     }[preset]
-    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps)
+    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps, noise=noise)

@@ -14,7 +14,7 @@ from ddmi.recipes.paper import (
     paper_plane_diffusion,
     paper_vae,
 )
-from ddmi.recipes.presets import READ_OUT, Settings, plane_diffusion, point_vae, training, two_steps
+from ddmi.recipes.presets import FLOW, READ_OUT, Settings, plane_diffusion, point_vae, training, two_steps
 from ddmi.reference.occupancy_modality import OccupancyModality
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.shape import ShapeModality
@@ -23,6 +23,8 @@ from ddmi_vae import Losses
 
 ALL_CLASSES = 30_661
 """Training shapes of ShapeNet's 13 classes."""
+GUIDE_AFTER: dict[str, float | None] = {"test": None, "demo": 0.3, "small": 0.1, "recommended": 0.1}
+"""By preset: a long training has a poor enough guide sooner."""
 
 
 def shape_experiment(preset: str, *, text: bool = False, items_of_paper: int = ALL_CLASSES, **data: Any) -> Experiment:
@@ -38,7 +40,8 @@ def shape_experiment(preset: str, *, text: bool = False, items_of_paper: int = A
     if not text:
         return experiment
     tower = TextEncoderConfig() if preset != "test" else TextEncoderConfig(width=16, layers=1, heads=2)
-    return replace(experiment, diffusion=replace(experiment.diffusion, text=tower, cache=True))
+    # guidance of text is away from the empty prompt
+    return replace(experiment, diffusion=replace(experiment.diffusion, text=tower, cache=True, guide_after=None))
 
 
 def _preset(preset: str, data: Settings) -> Experiment:
@@ -73,7 +76,10 @@ def _preset(preset: str, data: Settings) -> Experiment:
         ),
         losses=Losses(kl_weight=1e-6, kl_start=1e-6),
         vae_training=first,
-        diffusion=plane_diffusion(preset),
+        diffusion=replace(
+            plane_diffusion(preset, FLOW),
+            guide_after={"test": None, "demo": 0.3, "small": 0.1, "recommended": 0.1}[preset],
+        ),
         diffusion_training=second,
     )
 
