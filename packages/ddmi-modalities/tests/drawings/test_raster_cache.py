@@ -42,7 +42,7 @@ def test_drawn_again_where_damaged(tmp_path: Path, kind: Literal["white", "alpha
     assert np.array_equal(DrawingRasters(tmp_path, "test", CODES, 32, kind)[1], whole[1])
     file.write_bytes(b"too short")
     assert np.array_equal(DrawingRasters(tmp_path, "test", CODES, 32, kind)[0], whole[0])
-    assert {path.suffix for path in tmp_path.iterdir()} == {".raw", ".lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {file.name, file.with_suffix(".lock").name}
 
 
 def test_what_was_drawn_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
