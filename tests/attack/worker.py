@@ -18,7 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from .loaders import LOADERS, Loader, WrongContent, check_finite
+from .loader import Loader, WrongContent, check_finite
+from .loaders import LOADERS
 from .mutations import damaged
 
 MEMORY = 2**31
