@@ -59,6 +59,16 @@ def demo(session: nox.Session) -> None:
     ddmi(session, "report", "runs/demo")
 
 
+@nox.session(venv_backend="none")
+def evening(session: nox.Session) -> None:
+    """An hour of training: `nox -s evening -- openmoji` (or another recipe); goes on where it was stopped."""
+    recipe, *more = session.posargs or ["openmoji"]
+    directory = f"runs/evening/{recipe}"
+    by = ddmi_shared if recipe == "moving-openmoji" else ddmi
+    by(session, "train", recipe, "--preset", "evening", "--run", directory, "--resume", *more)
+    ddmi(session, "report", directory)
+
+
 @nox.session(name="train-image", venv_backend="none")
 def train_image(session: nox.Session) -> None:
     """Train on images: `nox -s train-image -- openmoji --preset small`, or `-- images --data FOLDER`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
@@ -14,6 +16,7 @@ from ddmi.cli import main
 from ddmi.experiment.config import DiffusionConfig
 from ddmi.registry import make_experiment
 from ddmi.training.latents import cached_items, encoded
+from ddmi_diffusion import HeldOut
 from ddmi_modalities.datasets.splits import evenly_spaced
 
 
@@ -43,3 +46,14 @@ def test_bad_settings_of_the_cache() -> None:
         DiffusionConfig(cached_items=0)
     with pytest.raises(ValueError, match="needs cache=True"):
         DiffusionConfig(cached_items=4, cache=False)
+
+
+def test_losses_of_held_out_items_are_measured_in_both_stages(tmp_path: Path) -> None:
+    options = [f"--{stage}.validate-every=1" for stage in ("vae-training", "diffusion-training")]
+    assert main(["train", "openmoji", "--preset", "test", "--run", str(tmp_path), *options]) == 0
+    for stage, watched in (("vae", "held_out/nll"), ("diffusion", "held_out/loss")):
+        rows = [json.loads(line) for line in (tmp_path / stage / "metrics.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in rows if row[watched] > 0] == [0, 1]
+    cache = np.load(tmp_path / "latents" / "held_out.npy", mmap_mode="r")
+    held_out = make_experiment("openmoji", "test").modality.dataset("test")
+    assert len(cache) == min(len(held_out), HeldOut.most)

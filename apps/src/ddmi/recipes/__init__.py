@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ddmi.experiment.config import Experiment
 
-PRESETS = ("test", "demo", "small", "recommended", "paper")
+PRESETS = ("test", "demo", "evening", "small", "recommended", "paper")
 """All presets that there are."""
 
 

@@ -16,7 +16,7 @@ from ddmi.recipes.paper import (
     paper_vae,
     spectral,
 )
-from ddmi.recipes.presets import Settings, diffusion, training, two_steps
+from ddmi.recipes.presets import Settings, diffusion, size_of, training, two_steps
 from ddmi_diffusion import TrainerConfig, UNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.image import ImageModality
@@ -86,6 +86,10 @@ def _stages(preset: str) -> tuple[TrainerConfig, TrainerConfig]:
             training(steps=1400, batch_size=8, learning_rate=4e-3, optimizer="muon"),
             training(steps=3000, batch_size=32, learning_rate=1e-3),
         ),
+        "evening": (
+            training(steps=5000, batch_size=8, learning_rate=4e-3, optimizer="muon"),
+            training(steps=15_000, batch_size=32, learning_rate=1e-3),
+        ),
         "small": (
             training(steps=60_000, batch_size=32, learning_rate=1e-3, optimizer="muon"),
             training(steps=100_000, batch_size=128, learning_rate=3e-4),
@@ -108,7 +112,8 @@ def image_experiment(preset: str, *, largest: int = 512, paper: PaperImages | No
     """
     if preset == "paper":
         return _paper(paper or PaperImages(), data)
-    size = min(_SIZES[preset], largest)
+    scale = size_of(preset)
+    size = min(_SIZES[scale], largest)
     windows = preset == "recommended"
     factors = (1, 1.5, 2) if windows else (1, 2, 4)
     sizes = tuple(int(factor * size) for factor in factors if factor * size <= largest)
@@ -119,18 +124,18 @@ def image_experiment(preset: str, *, largest: int = 512, paper: PaperImages | No
             target_sizes=sizes,
             target_weights=(0.4, 0.3, 0.3)[: len(sizes)],
             crop=size if windows else ImageModality.crop,
-            num_queries=0 if windows else _NUM_QUERIES[preset],
+            num_queries=0 if windows else _NUM_QUERIES[scale],
             # At random pixels the squared error learns rare colours; the absolute one, a median, paints them in the
             # common ones for long.  Where a perceptual term looks at windows, the absolute one is sharper.
             likelihood="laplace" if windows else "gaussian",
             **data,
         ),
-        vae=_vae(size, patch=1 if size < 64 else 2, **_VAES[preset]),
+        vae=_vae(size, patch=1 if size < 64 else 2, **_VAES[scale]),
         losses=PictureLosses(
             kl_weight=1e-5, kl_start=1e-5, perceptual=EfficientNetPerceptualConfig() if windows else None
         ),
         vae_training=first,
-        diffusion=diffusion(**_DENOISERS[preset]),
+        diffusion=diffusion(**_DENOISERS[scale]),
         diffusion_training=second,
     )
 

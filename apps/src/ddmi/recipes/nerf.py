@@ -6,7 +6,7 @@ from typing import Any
 
 from ddmi.experiment.config import Experiment, VAEConfig
 from ddmi.recipes.paper import Epochs, paper_autoencoder, paper_denoiser, paper_losses, paper_plane_diffusion
-from ddmi.recipes.presets import READ_OUT, VELOCITY, Settings, plane_diffusion, point_vae, training, two_steps
+from ddmi.recipes.presets import READ_OUT, VELOCITY, Settings, plane_diffusion, point_vae, size_of, training, two_steps
 from ddmi_modalities.losses.configs import NerfLosses, OpacityConfig
 from ddmi_modalities.nerf import NerfModality
 from ddmi_modalities.nerf.read_out import NerfReadOutConfig
@@ -21,39 +21,44 @@ def nerf_experiment(preset: str, *, source: str) -> Experiment:
     """Radiance fields of any data set, in one of `PRESETS`."""
     if preset == "paper":
         return _paper(source)
+    size = size_of(preset)
     data: Settings = {
         "test": dict(items=4, size=16, cloud=64, num_queries=32, samples=8),
-        "demo": dict(items=1000, size=64, cloud=2048, num_queries=256, samples=32),
+        "demo": dict(items=1000 if preset == "demo" else 3000, size=64, cloud=2048, num_queries=256, samples=32),
         "small": dict(items=10_000, size=128, cloud=2048, num_queries=1024, samples=64),
         "recommended": dict(items=10_000, size=128, cloud=3000, num_queries=2048, samples=96),
-    }[preset]
+    }[size]
     first, second = {
         "test": (two_steps(), two_steps()),
         "demo": (
-            training(steps=2000, batch_size=8, learning_rate=4e-3),
+            training(steps=2000, batch_size=8, learning_rate=4e-3, optimizer="muon"),
             training(steps=1200, batch_size=32, learning_rate=1e-3),
         ),
+        "evening": (
+            training(steps=6000, batch_size=8, learning_rate=4e-3, optimizer="muon"),
+            training(steps=5000, batch_size=32, learning_rate=1e-3),
+        ),
         "small": (
-            training(steps=60_000, batch_size=16, learning_rate=1e-3),
+            training(steps=60_000, batch_size=16, learning_rate=1e-3, optimizer="muon"),
             training(steps=100_000, batch_size=128, learning_rate=3e-4),
         ),
         "recommended": (
-            training(steps=200_000, batch_size=16, learning_rate=5e-4),
+            training(steps=200_000, batch_size=16, learning_rate=1e-3, optimizer="muon"),
             training(steps=400_000, batch_size=256, learning_rate=2e-4),
         ),
     }[preset]
     return Experiment(
         modality=NerfModality(**data, source=source),
         vae=point_vae(
-            preset,
-            NerfReadOutConfig(width=READ_OUT[preset]),
-            basis={"test": 4, "demo": 8, "small": 16, "recommended": 32}[preset],
-            encoder=dict(in_channels=6, direct=True),
+            size,
+            NerfReadOutConfig(width=READ_OUT[size]),
+            basis={"test": 4, "demo": 8, "small": 16, "recommended": 32}[size],
+            encoder=dict(in_channels=6, direct=True, offsets=True),
             decoder=dict(reduction="concat"),
         ),
         losses=NerfLosses(kl_weight=1e-6, kl_start=1e-6, opacity=OpacityConfig(weight=0.5, steps=500)),
         vae_training=first,
-        diffusion=plane_diffusion(preset, VELOCITY),
+        diffusion=plane_diffusion(size, VELOCITY),
         diffusion_training=second,
     )
 

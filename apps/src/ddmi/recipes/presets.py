@@ -14,7 +14,12 @@ from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig
 Settings = dict[str, Any]
 
 READ_OUT = {"test": 16, "demo": 64, "small": 128, "recommended": 256}
-"""Width of the read-out of points, by preset."""
+"""Width of the read-out of points, by size."""
+
+
+def size_of(preset: str) -> str:
+    """The preset whose networks it has: `evening` trains those of `demo`, for an hour."""
+    return "demo" if preset == "evening" else preset
 
 
 FLOW = NoiseConfig(prediction="flow", times="logit-normal", shift=None)
@@ -38,6 +43,7 @@ def training(*, steps: int, batch_size: int, learning_rate: float, **more: Any) 
         ema_every=4,
         save_every=max(250, steps // 20),
         preview_every=max(500, steps // 20),
+        validate_every=max(500, steps // 20),
     )
     return TrainerConfig(**{**settings, **more})
 
@@ -79,7 +85,7 @@ def diffusion(
 
 
 def point_vae(
-    preset: str,
+    size: str,
     read_out: ReadOutConfig,
     *,
     basis: int,
@@ -87,28 +93,28 @@ def point_vae(
     decoder: Settings | None = None,
 ) -> VAEConfig:
     """Points in, three equal planes, `basis` channels of a basis vector."""
-    hidden, features, width, multipliers, size, latent = {
+    hidden, features, width, multipliers, sides, latent = {
         "test": (8, 8, 8, (1, 2), 16, 4),
         "demo": (32, 32, 24, (1, 1, 2), 32, 16),
         "small": (64, 32, 64, (1, 2, 4), 64, 16),
         "recommended": (128, 32, 128, (1, 2, 4), 64, 16),
-    }[preset]
+    }[size]
     planes: Settings = dict(width=width, multipliers=multipliers, blocks=1, mixing="tokens", shortcuts=True, groups=8)
     of_features = PlaneEncoderConfig(in_channels=features, **planes)
     return VAEConfig(
-        encoder=PointEncoderConfig(hidden=hidden, blocks=4, size=size, planes=of_features, **(encoder or {})),
+        encoder=PointEncoderConfig(hidden=hidden, blocks=4, size=sides, planes=of_features, **(encoder or {})),
         decoder=PlaneDecoderConfig(channels=basis, scales=len(multipliers), **planes, **(decoder or {})),
         read_out=read_out,
         latent_channels=latent,
     )
 
 
-def plane_diffusion(preset: str, noise: NoiseConfig) -> DiffusionConfig:
+def plane_diffusion(size: str, noise: NoiseConfig) -> DiffusionConfig:
     """Latent diffusion on three equal planes."""
     width, multipliers, blocks, steps = {
         "test": (16, (1, 2), 1, 4),
         "demo": (96, (1, 2), 1, 50),
         "small": (128, (1, 2, 4), 1, 50),
         "recommended": (192, (1, 2, 4), 2, 50),
-    }[preset]
+    }[size]
     return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps, noise=noise)

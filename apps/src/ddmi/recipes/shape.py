@@ -14,7 +14,7 @@ from ddmi.recipes.paper import (
     paper_plane_diffusion,
     paper_vae,
 )
-from ddmi.recipes.presets import FLOW, READ_OUT, Settings, plane_diffusion, point_vae, training, two_steps
+from ddmi.recipes.presets import FLOW, READ_OUT, Settings, plane_diffusion, point_vae, size_of, training, two_steps
 from ddmi.reference.occupancy_modality import OccupancyModality
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.shape import ShapeModality
@@ -23,8 +23,6 @@ from ddmi_vae import Losses
 
 ALL_CLASSES = 30_661
 """Training shapes of ShapeNet's 13 classes."""
-GUIDE_AFTER: dict[str, float | None] = {"test": None, "demo": 0.3, "small": 0.1, "recommended": 0.1}
-"""By preset: a long training has a poor enough guide sooner."""
 
 
 def shape_experiment(preset: str, *, text: bool = False, items_of_paper: int = ALL_CLASSES, **data: Any) -> Experiment:
@@ -45,17 +43,22 @@ def shape_experiment(preset: str, *, text: bool = False, items_of_paper: int = A
 
 
 def _preset(preset: str, data: Settings) -> Experiment:
+    size = size_of(preset)
     sizes: Settings = {
         "test": dict(items=8, cloud=64, num_queries=32),
-        "demo": dict(items=4000, cloud=1024, num_queries=1024),
+        "demo": dict(items=4000 if preset == "demo" else 20_000, cloud=1024, num_queries=1024),
         "small": dict(items=50_000),
         "recommended": dict(items=50_000),
-    }[preset]
+    }[size]
     first, second = {
         "test": (two_steps(), two_steps()),
         "demo": (
             training(steps=2200, batch_size=8, learning_rate=4e-3, optimizer="muon"),
             training(steps=1600, batch_size=32, learning_rate=1e-3),
+        ),
+        "evening": (
+            training(steps=9000, batch_size=8, learning_rate=4e-3, optimizer="muon"),
+            training(steps=7000, batch_size=32, learning_rate=1e-3),
         ),
         "small": (
             training(steps=60_000, batch_size=32, learning_rate=1e-3, optimizer="muon"),
@@ -69,16 +72,17 @@ def _preset(preset: str, data: Settings) -> Experiment:
     return Experiment(
         modality=ShapeModality(**sizes, **data),
         vae=point_vae(
-            preset,
-            CoarseToFineReadOutConfig(width=READ_OUT[preset], out_channels=1, coordinates=True),
-            basis={"test": 4, "demo": 16, "small": 32, "recommended": 64}[preset],
+            size,
+            CoarseToFineReadOutConfig(width=READ_OUT[size], out_channels=1, coordinates=True),
+            basis={"test": 4, "demo": 16, "small": 32, "recommended": 64}[size],
             encoder=dict(offsets=True),
         ),
         losses=Losses(kl_weight=1e-6, kl_start=1e-6),
         vae_training=first,
         diffusion=replace(
-            plane_diffusion(preset, FLOW),
-            guide_after={"test": None, "demo": 0.3, "small": 0.1, "recommended": 0.1}[preset],
+            plane_diffusion(size, FLOW),
+            # a longer training has a poor enough guide sooner
+            guide_after={"test": None, "demo": 0.3}.get(preset, 0.1),
         ),
         diffusion_training=second,
     )

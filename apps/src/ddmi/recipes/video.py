@@ -13,7 +13,7 @@ from ddmi.recipes.paper import (
     paper_vae,
     spectral,
 )
-from ddmi.recipes.presets import VELOCITY, Settings, diffusion, training, two_steps
+from ddmi.recipes.presets import VELOCITY, Settings, diffusion, size_of, training, two_steps
 from ddmi.reference.latent_config import RowUNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.losses.configs import ClipDiscriminatorConfig, LPIPSConfig, PictureLosses
@@ -28,18 +28,19 @@ def video_experiment(preset: str, *, source: str) -> Experiment:
     """Videos of any data set, in one of `PRESETS`."""
     if preset == "paper":
         return _paper(source)
-    size = {"test": 16, "demo": 32, "small": 64, "recommended": 256}[preset]
+    scale = size_of(preset)
+    size = {"test": 16, "demo": 32, "small": 64, "recommended": 256}[scale]
     modality = VideoModality(
         source=source,
         frames=4 if preset == "test" else VideoModality.frames,
         size=size,
-        target_sizes=(size, 2 * size) if preset != "recommended" else (size,),
-        target_weights={"demo": (0.9, 0.1), "recommended": (1.0,)}.get(preset, (0.5, 0.5)),
-        num_queries={"test": 64, "demo": 4096, "small": 4096, "recommended": 16_384}[preset],
+        target_sizes=(size, 2 * size) if scale != "recommended" else (size,),
+        target_weights={"demo": (0.9, 0.1), "recommended": (1.0,)}.get(scale, (0.5, 0.5)),
+        num_queries={"test": 64, "demo": 4096, "small": 4096, "recommended": 16_384}[scale],
         # The squared error learns rare colours; the absolute one, a median, paints them in the common ones for long.
         likelihood="gaussian",
-        # demo: as many as its stage 1 takes, so that no clip comes twice
-        items={"test": 8, "demo": 20_000}.get(preset, 50_000),
+        # as many as stage 1 takes, so that no clip comes twice
+        items={"test": 8, "demo": 20_000, "evening": 80_000}.get(preset, 50_000),
     )
     vae: Settings = {
         "test": dict(
@@ -55,18 +56,22 @@ def video_experiment(preset: str, *, source: str) -> Experiment:
         "recommended": dict(
             width=384, depth=8, patch=8, latent=16, basis=64, decoder_width=64, multipliers=(1, 2, 4, 4), read_out=256
         ),
-    }[preset]
+    }[scale]
     latents: Settings = {
         "test": dict(width=16, multipliers=(1, 2), steps=4, guide_after=0.5),
         "demo": dict(width=64, multipliers=(1, 2), steps=50, cached_items=6000, guide_after=0.075, guidance_scale=2.0),
         "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
         "recommended": dict(width=192, multipliers=(1, 2, 4), blocks=2, steps=50),
-    }[preset]
+    }[scale]
     first, second = {
         "test": (two_steps(), two_steps()),
         "demo": (
             training(steps=5000, batch_size=4, learning_rate=4e-3, optimizer="muon", preview_every=2500),
             training(steps=2400, batch_size=16, learning_rate=2e-3, optimizer="muon", preview_every=1200),
+        ),
+        "evening": (
+            training(steps=20_000, batch_size=4, learning_rate=4e-3, optimizer="muon", preview_every=5000),
+            training(steps=9600, batch_size=16, learning_rate=2e-3, optimizer="muon", preview_every=2400),
         ),
         "small": (
             training(steps=100_000, batch_size=16, learning_rate=1e-3, optimizer="muon"),

@@ -90,7 +90,7 @@ class _DryRun:
         config, run = self.experiment.diffusion_training, self.run
         vae = self._new_vae().eval().requires_grad_(False).to(run.processes.device)
         few: Any = Subset(self.data, range(min(ENCODED, len(self.data))))  # type: ignore[arg-type]
-        setup = set_up_diffusion(self.experiment, vae, few, run.directory / "latents.npy", run.processes)
+        setup = set_up_diffusion(self.experiment, vae, few, None, run.directory, run.processes)
 
         def batches(count: int, rng: StepRandom) -> Any:
             return setup.collate([setup.data[i % len(setup.data)] for i in range(count)], rng)

@@ -52,10 +52,17 @@ class DiffusionSetup:
     data: Any
     """Items: of the data set, or rows of the cache."""
     collate: Callable[[Sequence[Any], StepRandom], Any]
+    held_out: Any
+    """Items likewise, not to be trained on; None where none were given."""
 
 
 def set_up_diffusion(
-    experiment: Experiment, vae: D2CVAE, data: DataSet[Any], cache: Path, processes: PartialState
+    experiment: Experiment,
+    vae: D2CVAE,
+    data: DataSet[Any],
+    held_out: DataSet[Any] | None,
+    caches: Path,
+    processes: PartialState,
 ) -> DiffusionSetup:
     """Stage 2 on the latents of a frozen autoencoder, before its first step.
 
@@ -63,7 +70,8 @@ def set_up_diffusion(
         experiment: Its diffusion says how.
         vae: On the device where latents are encoded.
         data: The training data.
-        cache: File of cached moments, made where it is missing or of another autoencoder.
+        held_out: Items that losses are measured on and that are not trained on.
+        caches: Directory of cached moments, made where they are missing or of another autoencoder.
         processes: All of which call this.
 
     Raises:
@@ -72,18 +80,18 @@ def set_up_diffusion(
     settings, modality = experiment.diffusion, experiment.modality
     torch.manual_seed(experiment.diffusion_training.seed)
     conditioner = _conditioner(experiment, processes.device)
+    items = cached_items(experiment, data)
     if settings.cache:
-        items = cached_items(experiment, data)
-        latents = cached_moments(experiment, vae, items, cache, processes)
-        statistics: Any = latents.moments()
-        rows: Any = latents
-        if conditioner is not None:
-            captions = [modality.captions(items[i]) for i in range(len(items))] * settings.cache_views
-            rows = PromptedLatents(latents, captions, conditioner, frozen=conditioner.config.frozen)
+        latents = cached_moments(experiment, vae, items, caches / "train.npy", processes)
+        rows, statistics = _prompted(experiment, latents, items, conditioner), latents.moments()
         collate, moments = rows.collate, None
     else:
-        rows, collate, moments = data, modality.collate, Encoder(vae)
-        statistics = encoded(experiment, vae, data, processes)
+        rows, statistics = data, encoded(experiment, vae, data, processes)
+        collate, moments = modality.collate, Encoder(vae)
+    others: Any = held_out
+    if settings.cache and held_out is not None:
+        latents = cached_moments(experiment, vae, held_out, caches / "held_out.npy", processes)
+        others = _prompted(experiment, latents, held_out, conditioner)
     latent_space = LatentSpace.fit(statistics, settings.packing)
     if not settings.whiten:
         latent_space = LatentSpace.identity(latent_space.plane_shapes, settings.packing)
@@ -96,7 +104,16 @@ def set_up_diffusion(
         objective=DiffusionObjective(diffusion, latent_space, moments=moments, **conditioning),
         data=rows,
         collate=collate,
+        held_out=others,
     )
+
+
+def _prompted(experiment: Experiment, latents: LatentCache, items: Any, conditioner: TextEncoder | None) -> Any:
+    """Rows of the cache, with the captions of their items where there is a conditioner."""
+    if conditioner is None:
+        return latents
+    captions = [experiment.modality.captions(items[i]) for i in range(len(items))] * experiment.diffusion.cache_views
+    return PromptedLatents(latents, captions, conditioner, frozen=conditioner.config.frozen)
 
 
 def encoded(

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from torch import nn
+from torch.utils.data import Subset
 
 from ddmi.experiment.config import Experiment
 from ddmi.machine.listed_weights import save_listed
@@ -19,6 +21,7 @@ from ddmi.serialization import experiment_text
 from ddmi.training.latents import set_up_diffusion
 from ddmi.training.objectives import vae_objective
 from ddmi_diffusion import (
+    HeldOut,
     Trainer,
     TrainerConfig,
     alone_in,
@@ -131,6 +134,7 @@ class Run:
             discriminator=judge,
             discriminator_config=None if judge is None else self.experiment.gan.discriminator,
             on_preview=preview,
+            held_out=HeldOut(held_out, watch="nll"),
         )
 
     def _save_vae(self, trainer: Trainer, vae: D2CVAE) -> None:
@@ -149,9 +153,8 @@ class Run:
         load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage models its latents")
         vae = vae.eval().requires_grad_(False).to(self.processes.device)
         with self.processes.main_process_first():  # the first process builds what is cached on disk
-            data = modality.dataset("train")
-        cache = self.directory / "latents" / "train.npy"
-        setup = set_up_diffusion(self.experiment, vae, data, cache, self.processes)
+            data, held_out = modality.dataset("train"), self._measured(config)
+        setup = set_up_diffusion(self.experiment, vae, data, held_out, self.directory / "latents", self.processes)
         latent_space, diffusion = setup.latent_space, setup.diffusion
         logger.info(
             "stage diffusion: %s parameters, latent %s, %d steps of %d",
@@ -171,8 +174,9 @@ class Run:
             milestones[after] = lambda *_: save_listed(self.directory / GUIDE, diffusion.state_dict())
         folder = self.directory / "diffusion"
         trainer = Trainer(
-            setup.objective, setup.data, setup.collate, config, folder, on_preview=preview, milestones=milestones
-        )
+            setup.objective, setup.data, setup.collate, config, folder, on_preview=preview, milestones=milestones,
+            held_out=None if held_out is None else HeldOut(setup.held_out),
+        )  # fmt: skip
         trainer.fit(self._resumes("diffusion", resume))
         trainer.load_average()
         if self.processes.is_main_process:
@@ -182,6 +186,13 @@ class Run:
             model.cpu().save_pretrained(self.directory)
             logger.info("saved %s: generate with `ddmi sample %s`", self.directory, self.directory)
         self.processes.wait_for_everyone()
+
+    def _measured(self, config: TrainerConfig) -> Any:
+        """Held-out items whose losses are measured, where they are; None otherwise."""
+        if not config.validate_every:
+            return None
+        held_out = self.modality.dataset("test")
+        return Subset(held_out, evenly_spaced(len(held_out), HeldOut.most))  # type: ignore[arg-type]
 
     def _guide_step(self, part: float, steps: int) -> int:
         """When the guide is kept: after a part of the training, or as soon as can be where that is past.

@@ -11,6 +11,7 @@ from ddmi_diffusion.diffusion import Guidance, LatentDiffusion
 from ddmi_diffusion.dit import DiTConfig, PlaneDiT
 from ddmi_diffusion.divergence import NonFiniteLossError
 from ddmi_diffusion.ema import ExponentialMovingAverage
+from ddmi_diffusion.held_out import HeldOut
 from ddmi_diffusion.interruption import TrainingInterrupted
 from ddmi_diffusion.latent_cache import LatentCache
 from ddmi_diffusion.latent_objective import DiffusionObjective, LatentBatch
@@ -40,6 +41,7 @@ __all__ = [
     "DiffusionObjective",
     "ExponentialMovingAverage",
     "Guidance",
+    "HeldOut",
     "LatentBatch",
     "LatentCache",
     "LatentDiffusion",

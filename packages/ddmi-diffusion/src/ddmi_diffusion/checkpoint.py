@@ -63,7 +63,7 @@ def save_checkpoint(
     Raises CheckpointError when it cannot be written; then older checkpoints are untouched. `meta` must be JSON.
     """
     root = Path(root)
-    path = root / f"step-{step:08d}"
+    path = root / checkpoint_name(step)
     with explain_write(path):
         remove_stale(root)
         with replacing(path) as temporary:
@@ -175,6 +175,11 @@ def _broken(file: Path, reason: str) -> str:
         f"cannot read {file}: {reason}; remove the directory {file.parent} to go on from the checkpoint before it, "
         "or restore it from a copy"
     )
+
+
+def checkpoint_name(step: int) -> str:
+    """Of the directory of a checkpoint after `step` steps."""
+    return f"step-{step:08d}"
 
 
 def checkpoint_step(path: Path) -> int:

@@ -15,7 +15,16 @@ CHECKPOINTS = "checkpoints"
 """Directory of a run that holds its checkpoints."""
 
 # What may change between a run and its resumption without changing the weights.
-_INCIDENTAL = {"save_every", "keep", "log_every", "preview_every", "num_workers", "tensorboard"}
+_INCIDENTAL = {
+    "save_every",
+    "keep",
+    "log_every",
+    "preview_every",
+    "num_workers",
+    "tensorboard",
+    "validate_every",
+    "patience",
+}
 
 
 def starting_point(run_dir: Path, resume: bool) -> tuple[Path | None, list[str]]:

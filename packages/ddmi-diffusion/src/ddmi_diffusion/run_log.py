@@ -17,7 +17,8 @@ METRICS = "metrics.jsonl"
 class RunLog:
     """Appends one JSON object a line to `directory`/metrics.jsonl and shows `Progress`.
 
-    Keys of a line: "step" (counted from 0), "lr", "grad_norm", "seconds" (per step) and the objective's scalars.
+    Keys of a line: "step" (counted from 0), "lr", "grad_norm", "seconds" (per step) and the objective's scalars;
+    in the lines of steps after which held-out items were measured also theirs, as "held_out/...".
     Numbers that JSON does not have (infinities, not-a-number) are written as null.
     """
 
@@ -30,6 +31,7 @@ class RunLog:
         with explain_write(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8")
+        self._held_out: dict[str, str] = {}
         self._board = _tensorboard(Path(directory) / "tensorboard", resume_step) if tensorboard else None
         self._bar = Progress(total=total, initial=resume_step, unit="steps", desc=f"stage {Path(directory).name}")
 
@@ -43,7 +45,11 @@ class RunLog:
             for key, value in values.items():
                 self._board.add_scalar(key, value, step)
         losses = {k: f"{v:.4g}" for k, v in values.items() if k not in ("lr", "grad_norm", "seconds")}
-        self._bar.set_postfix(losses, refresh=False)
+        held_out = {key: losses.pop(key) for key in list(losses) if key.startswith("held_out/")}
+        shown = next((key for key in ("held_out/nll", "held_out/loss") if key in held_out), None)
+        if shown is not None:
+            self._held_out = {shown: held_out[shown]}  # stays until the next one
+        self._bar.set_postfix({**losses, **self._held_out}, refresh=False)
 
     def advance(self) -> None:
         """Move the progress bar on by one step."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ddmi_diffusion.checkpoint import (
     CheckpointError,
     checkpoint_directories,
+    checkpoint_name,
     checkpoint_step,
     load_checkpoint,
     prune_checkpoints,
@@ -35,6 +36,7 @@ from ddmi_diffusion.divergence import (
     mark_exploded,
 )
 from ddmi_diffusion.ema import ExponentialMovingAverage
+from ddmi_diffusion.held_out import HeldOut, HeldOutCurve
 from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
 from ddmi_diffusion.precision import choose_precision
 from ddmi_diffusion.randomness import StepRandom
@@ -46,14 +48,17 @@ from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 
 logger = logging.getLogger("ddmi")
 
+LOWEST = "lowest"
+"""Directory of a run that holds the averaged weights of the lowest held-out loss, in the form of a checkpoint."""
 _MODEL_STREAM, _DISCRIMINATOR_STREAM = 1, 2  # of StepRandom; 0 is the data's
 
 
 class Trainer:
     """Trains an objective, and optionally a second one that judges the first.
 
-    A run's directory holds checkpoints/step-00000123 (after 123 steps) and metrics.jsonl. The same command with the
-    same number of processes, resumed wherever it was stopped, ends with the same weights bit for bit (on CPU).
+    A run's directory holds checkpoints/step-00000123 (after 123 steps), metrics.jsonl and, where held-out losses may
+    end it, the weights of the lowest. The same command with the same number of processes, resumed wherever it was
+    stopped, ends with the same weights bit for bit (on CPU).
     """
 
     def __init__(
@@ -69,12 +74,14 @@ class Trainer:
         on_preview: Callable[[int, nn.Module], None] | None = None,
         milestones: Mapping[int, Callable[[int, nn.Module], None]] | None = None,
         muon_takes: MuonTakes | None = None,
+        held_out: HeldOut | None = None,
     ) -> None:
         """`discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
         takes its own, the discriminator's parameters take no gradient. `on_preview(steps_done, objective)` is called in
         the main process with the averaged weights, in evaluation mode, without gradients; so is `milestones[n]` after
         n steps. `muon_takes(name, parameter)` says which of the objective's parameters `Muon` serves where it is the
-        optimizer; by default `ddmi_diffusion.muon.inner_matrices`.
+        optimizer; by default `ddmi_diffusion.muon.inner_matrices`. `held_out` is measured as `config.validate_every`
+        and `config.patience` say, with the averaged weights, in evaluation mode.
 
         Raises ValueError for an empty data set, a batch that cannot be split, nothing to train or shared parameters.
         """
@@ -105,6 +112,10 @@ class Trainer:
             settings = discriminator_config or config
             self._judge = TrainedObjective(discriminator, settings, config.steps, self.accelerator)
         self.ema = ExponentialMovingAverage(objective, config.ema_decay, config.ema_every) if config.ema_decay else None
+        if config.patience is not None and held_out is None:
+            raise ValueError(f"patience {config.patience} waits for held-out losses; pass held_out, or patience=None")
+        measures = config.validate_every > 0 and held_out is not None
+        self._curve = HeldOutCurve(held_out, collate, config, self.accelerator) if measures else None  # type: ignore[arg-type]
         self.precision: str = config.precision
         self._first_loss: float | None = None
         """Of the run's first step, which tells later ones that have exploded."""
@@ -117,9 +128,17 @@ class Trainer:
         return self._model.objective
 
     def load_average(self) -> None:
-        """Puts the averaged weights, where an average is kept, in the place of the trained ones."""
-        if self.ema is not None:
-            self.ema.copy_to(self.objective)
+        """Puts the averaged weights, where an average is kept, in the place of the trained ones.
+
+        With `patience`, those of the lowest held-out loss.
+        """
+        average = self.ema
+        if self.config.patience is not None and self._curve is not None and self._curve.step:
+            average = average or ExponentialMovingAverage(self.objective)
+            tensors, _ = load_checkpoint(self.run_dir / LOWEST / checkpoint_name(self._curve.step))
+            average.load_state_dict(tensors["average"])
+        if average is not None:
+            average.copy_to(self.objective)
 
     def fit(self, resume: bool = False) -> dict[str, float]:
         """Train to the configured number of steps; returns the metrics of the last one.
@@ -173,7 +192,7 @@ class Trainer:
         config = self.config
         batches = self.data.batches(start, config.steps, config.num_workers)
         began, timed = time.perf_counter(), 0
-        for step in range(start, config.steps):
+        for step in range(start, start if self._over else config.steps):
             micros = [to_device(next(batches), self.accelerator.device) for _ in range(config.accumulate)]
             stopping, values = self._step(step, micros, stop)
             done, timed = step + 1, timed + 1
@@ -181,9 +200,10 @@ class Trainer:
                 self.ema.update(done)
             if self._first_loss is None:
                 self._first_loss = self._average({"loss": values["loss"]})["loss"]
-            last = done == config.steps
-            if step % config.log_every == 0 or last or stopping:
-                metrics = self._average(values)
+            losses = self._measure_held_out(done)
+            last = done == config.steps or self._over
+            if step % config.log_every == 0 or last or stopping or losses:
+                metrics = self._average(values) | losses
                 seconds = (time.perf_counter() - began) / timed
                 began, timed = time.perf_counter(), 0
                 if log is not None:
@@ -198,7 +218,30 @@ class Trainer:
                 self._with_average(self.on_preview, done)
             if stopping and not last:
                 raise TrainingInterrupted(f"stopped at step {done}; run again with --resume")
+            if self._over:
+                break
+        if self._over and self._curve is not None and log is not None:
+            logger.info(
+                "held-out losses were lowest after step %d, %d measurements ago: the training ends, with the weights "
+                "of that step", self._curve.step, self._curve.since,
+            )  # fmt: skip
         return metrics
+
+    @property
+    def _over(self) -> bool:
+        """Whether held-out losses have ended the training."""
+        return self._curve is not None and self._curve.over
+
+    def _measure_held_out(self, done: int) -> dict[str, float]:
+        """Losses of held-out items where their turn has come; the weights of the lowest are kept where they count."""
+        curve, every = self._curve, self.config.validate_every
+        if curve is None or (done % every and done != self.config.steps):
+            return {}
+        with self._averaged() as average:
+            losses = curve.measure(self.objective, done, bf16=self.precision == "bf16")
+            if self.config.patience is not None and curve.step == done and self.accelerator.is_main_process:
+                save_checkpoint(self.run_dir / LOWEST, done, {"average": average.state_dict()}, losses, keep=1)
+        return losses
 
     def _step(self, step: int, micros: list[Any], stop: StopRequest) -> tuple[bool, dict[str, Tensor]]:
         """One step of every objective. Returns whether some process was asked to stop, and what can be logged."""
@@ -267,14 +310,19 @@ class Trainer:
         return dict(zip(names, self.accelerator.reduce(stacked, reduction="mean").tolist(), strict=True))
 
     def _with_average(self, use: Callable[[int, nn.Module], None], done: int) -> None:
-        if not self.accelerator.is_main_process:
-            return
+        if self.accelerator.is_main_process:
+            with self._averaged():
+                use(done, self.objective)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[ExponentialMovingAverage]:
+        """Within the block the objective has its averaged weights, is in evaluation mode, and takes no gradients."""
         modes = {module: module.training for module in self.objective.modules()}
         average = self.ema or ExponentialMovingAverage(self.objective)
         try:
             with torch.no_grad(), average.applied(self.objective):
                 self.objective.eval()
-                use(done, self.objective)
+                yield average
         finally:
             for module, training in modes.items():
                 module.training = training
@@ -313,8 +361,10 @@ class Trainer:
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
             "torch": torch.__version__,
         }
+        if self._curve is not None:
+            meta["held_out"] = self._curve.state()
         root = self.run_dir / CHECKPOINTS
-        last = done == self.config.steps and not exploded(loss, self._first_loss)
+        last = (done == self.config.steps or self._over) and not exploded(loss, self._first_loss)
         spare = None if last else last_sound(root)  # until the next step tells that these weights are sound
         self._unconfirmed = save_checkpoint(root, done, tensors, meta, self.config.keep, spare)
 
@@ -342,4 +392,6 @@ class Trainer:
         now = describe_run(self.config, self.accelerator.num_processes)
         notes += note_changes(meta["run"], now, meta["precision"])
         self._first_loss = meta.get("first_loss")
+        if self._curve is not None and "held_out" in meta:
+            self._curve.load(meta["held_out"], path)
         return meta["step"], meta["metrics"], meta["precision"], notes

@@ -81,6 +81,11 @@ class TrainerConfig(OptimizerConfig):
     """Steps between two lines of metrics."""
     preview_every: int = 0
     """Steps between two calls of `on_preview`, which is also called after the last step; 0: never."""
+    validate_every: int = 0
+    """Steps between two measurements of the losses of held-out items, where there are some; 0: never."""
+    patience: int | None = None
+    """End after so many measurements without a lower loss of held-out items, and keep the weights of the lowest; None:
+    all steps, and the last weights."""
     num_workers: int = 0
     """Processes that prepare batches; 0: the training process does."""
     tensorboard: bool = True
@@ -96,6 +101,11 @@ class TrainerConfig(OptimizerConfig):
             self._at_least(name, least)
         for name, least in (("log_every", 1), ("save_every", 0), ("preview_every", 0), ("num_workers", 0), ("seed", 0)):
             self._at_least(name, least)
+        self._at_least("validate_every", 0)
+        if self.patience is not None and (self.patience < 1 or not self.validate_every):
+            raise ValueError(
+                f"patience {self.patience} counts measurements from 1 and needs validate_every; None: all steps"
+            )
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be split into accumulate {self.accumulate} equal micro-batches; "

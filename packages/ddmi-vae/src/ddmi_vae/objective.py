@@ -83,6 +83,7 @@ class VAEObjective(nn.Module):
 
     def forward(self, batch: VAEBatch, *, step: int, rng: Randomness) -> dict[str, Any]:
         terms, adversarial = self._terms
+        learns = torch.is_grad_enabled()  # the adversarial and the spectral term are of training only
         posterior = self.vae.encode(batch.inputs)
         function = self.vae.function(posterior.sample(rng))
         prediction = self.predict(function, batch.query)
@@ -93,11 +94,11 @@ class VAEObjective(nn.Module):
         for name, term_of in terms.items():
             term = term_of(prediction, batch.target, batch.query, step).float().mean()
             loss, logged[name] = loss + term, term.detach()
-        if adversarial is not None:
+        if adversarial is not None and learns:
             term = adversarial(prediction, batch.query, loss, self.vae.last_layer, step, rng)
             loss, logged["adversarial"] = loss + term, term.detach()
         loss = loss + self.kl_weight(step) * kl
-        if self.spectral is not None and self.spectral_weight is not None:
+        if self.spectral is not None and self.spectral_weight is not None and learns:
             norm = self.spectral()
             loss, logged["spectral"] = loss + self.spectral_weight(step) * norm, norm.detach()
         return {"loss": loss, **logged, "aux": {"prediction": prediction.detach()}}
