@@ -32,17 +32,22 @@ from ddmi_modalities.progress import progress
 from ddmi_modalities.text import TextEncoder
 from ddmi_vae import D2CVAE
 
-CONFIG, VAE, DENOISER, GUIDE, LATENT_SPACE, CONDITIONER = (
+CONFIG, VAE, DENOISER, GUIDE, MEAN_FLOW, LATENT_SPACE, CONDITIONER = (
     "config.json",
     "vae.safetensors",
     "denoiser.safetensors",
     "guide.safetensors",
+    "mean_flow.safetensors",
     "latent_space.safetensors",
     "conditioner.safetensors",
 )
 
 AUTOENCODER = "autoencoder"
 """In the metadata of the latent space: a hash of the autoencoder's weights, which the denoiser belongs to."""
+TRAINED = "denoiser"
+"""In the metadata of the mean flow: a hash of the denoiser's weights, from which it was learned."""
+FEW = 2
+"""Steps of a mean flow, where nobody says how many."""
 
 logger = logging.getLogger("ddmi")
 
@@ -64,6 +69,7 @@ class DDMI(nn.Module):
         diffusion: LatentDiffusion | None = None,
         conditioner: TextEncoder | None = None,
         guide: LatentDiffusion | None = None,
+        mean_flow: LatentDiffusion | None = None,
     ) -> None:
         super().__init__()
         self.experiment = experiment
@@ -72,6 +78,7 @@ class DDMI(nn.Module):
         self.diffusion = diffusion
         self.conditioner = conditioner
         self.guide = guide
+        self.mean_flow = mean_flow
         self.revision: str | None = None
         """The commit of the repository that it was loaded from."""
 
@@ -113,7 +120,7 @@ class DDMI(nn.Module):
         """`count` generated functions; function i depends on (seed, start + i) only, and has every resolution.
 
         Args:
-            num_steps, sampler: default to those of the recipe.
+            num_steps, sampler: default to those of the recipe; two steps of the sampler "mean-flow", after its stage.
             prompts: what to generate, one sentence for all or one each; None: anything.
             guidance_scale: w of `worse + w (eps - worse)`, where worse is the prediction without the prompt (0 ignores
                 the prompt), or of the model's guide if it has one; 1 is no guidance; default the recipe's.
@@ -143,13 +150,35 @@ class DDMI(nn.Module):
         """The packed latents of the functions that `sample` gives."""
         _, diffusion = self._generative()
         config = self.experiment.diffusion
+        sampler = sampler or config.sampler
         scale = config.guidance_scale if guidance_scale is None else guidance_scale
         cond, guidance = self._conditions(count, prompts, scale, guidance_interval, asked=guidance_scale is not None)
+        if sampler == "mean-flow":
+            diffusion, guidance = self._mean_flow(guidance_scale), None
         return diffusion.sample(
-            count, seed=seed, start=start, cond=cond, guidance=guidance, sampler=sampler or config.sampler,
-            num_steps=config.num_steps if num_steps is None else num_steps,
+            count, seed=seed, start=start, cond=cond, guidance=guidance, sampler=sampler,
+            num_steps=self.steps_of(sampler) if num_steps is None else num_steps,
             progress=lambda steps: progress(steps, what="sampling", delay=3),
         )  # fmt: skip
+
+    def steps_of(self, sampler: str) -> int:
+        """Of a sampler, where nobody says how many."""
+        own = self.experiment.diffusion
+        return FEW if sampler == "mean-flow" and own.sampler != sampler else own.num_steps
+
+    def _mean_flow(self, guidance_scale: float | None) -> LatentDiffusion:
+        if self.mean_flow is None:
+            raise ValueError(
+                f"this model has no {MEAN_FLOW}: train it with `ddmi train ... --stage mean-flow --resume`, or name "
+                "another sampler"
+            )
+        trained = self.experiment.diffusion.guidance_scale
+        if guidance_scale is not None and guidance_scale != trained:
+            raise ValueError(
+                f"sample: the mean flow was trained with guidance_scale {trained} and has no other; leave it out, or "
+                "name another sampler"
+            )
+        return self.mean_flow
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "count ..."]) -> ImplicitFunction:
@@ -202,7 +231,8 @@ class DDMI(nn.Module):
         return self.vae.function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
 
     def save_pretrained(self, directory: Path | str) -> None:
-        """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide.
+        """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide and
+        mean_flow.
 
         manifest.json lists their hashes, by which they are checked when they are loaded.
         """
@@ -219,6 +249,9 @@ class DDMI(nn.Module):
             if self.guide is not None:
                 save_listed(directory / GUIDE, self.guide.state_dict())
             save_listed(directory / DENOISER, self.diffusion.state_dict())
+            if self.mean_flow is not None:
+                meta = {TRAINED: weights_sha256(self.diffusion)}
+                save_listed(directory / MEAN_FLOW, self.mean_flow.state_dict(), meta)
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
 
     @classmethod
@@ -257,9 +290,29 @@ class DDMI(nn.Module):
             model.diffusion = _loaded(lambda: build(shapes, shape), directory / DENOISER, hint=hint)
             if experiment.diffusion.guide_after is not None:
                 model.guide = _loaded(lambda: build(shapes, shape), directory / GUIDE, hint=hint)
+            if (directory / MEAN_FLOW).exists():
+                model.mean_flow = _mean_flow_of(model, directory / MEAN_FLOW)
             if experiment.diffusion.text is not None:
                 model.conditioner = _loaded(experiment.diffusion.text.build, directory / CONDITIONER, hint=hint)
         return model.eval().requires_grad_(False).to(device)
+
+
+def _mean_flow_of(model: DDMI, path: Path) -> LatentDiffusion | None:
+    """The mean flow of the model's denoiser; None, with a warning, where that was trained on since."""
+    latent_space, diffusion = model.latent_space, model.diffusion
+    assert latent_space is not None
+    assert diffusion is not None
+    _, meta = read_tensors(path)
+    if meta.get(TRAINED) != weights_sha256(diffusion):
+        logger.warning(
+            "%s is of another denoiser than %s, which was trained on since: it is left aside; train stage mean-flow "
+            "again", path, path.with_name(DENOISER),
+        )  # fmt: skip
+        return None
+    build = model.experiment.diffusion.of_mean_flow.build
+    return _loaded(
+        lambda: build(latent_space.plane_shapes, latent_space.shape), path, hint="train stage mean-flow again"
+    )
 
 
 def _loaded(build: Callable[[], Part], path: Path, *, hint: str) -> Part:

@@ -28,9 +28,9 @@ class Evaluate:
     data: str | None = None
     """Where the data are now, if not where the run was trained."""
     num_steps: int | None = None
-    """Steps of the sampler; default the recipe's."""
+    """Steps of the sampler; default the recipe's, and 2 of mean-flow."""
     sampler: str | None = None
-    """ddim, ddpm, dpm-solver++, unipc, or euler (flow); default the recipe's."""
+    """ddim, ddpm, dpm-solver++, unipc; euler or, after stage mean-flow, mean-flow (flow); default the recipe's."""
     device: str = "auto"
     """Where the model and the protocol's network compute: cuda, mps or cpu; auto: the first of them that is there."""
     keep_samples: bool = False

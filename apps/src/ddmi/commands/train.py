@@ -37,8 +37,9 @@ class Train:
     """For recipes with text: a pretrained tower, ARCHITECTURE:TAG, hf-hub:OWNER/NAME or a folder; it stays frozen."""
     resume: bool = False
     """Go on where the run was stopped."""
-    stage: Literal["vae", "vae-gan", "diffusion", "all"] = "all"
-    """Which stage to train."""
+    stage: Literal["vae", "vae-gan", "diffusion", "mean-flow", "all"] = "all"
+    """Which stage to train; all: both, and vae-gan where the recipe has a discriminator.  mean-flow goes on from the
+    second one, for samples in two steps."""
     vae: Path | None = None
     """Take the autoencoder of this run, of the same architecture, instead of training stage 1."""
     dry_run: bool = False

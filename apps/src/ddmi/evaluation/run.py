@@ -71,7 +71,8 @@ def evaluate_run(
     modality = modality or model.experiment.modality
     protocol = find_protocol(modality, name)
     diffusion = model.experiment.diffusion
-    chosen: dict[str, Any] = {"sampler": sampler or diffusion.sampler, "num_steps": num_steps or diffusion.num_steps}
+    sampler = sampler or diffusion.sampler
+    chosen: dict[str, Any] = {"sampler": sampler, "num_steps": num_steps or model.steps_of(sampler)}
     processes = join_processes(model.device)
     samples = KeptSamples(
         model, replace(model.experiment, diffusion=replace(diffusion, **chosen)), directory, processes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from tyro.conf import Fixed
@@ -96,6 +96,11 @@ class DiffusionConfig:
                 f"DiffusionConfig: guide_after is a part of the training, in (0, 1), got {self.guide_after}"
             )
 
+    @property
+    def of_mean_flow(self) -> DiffusionConfig:
+        """The same whose denoiser takes spans of time.  ValueError where it cannot."""
+        return replace(self, denoiser=self.denoiser.of_mean_flow())
+
     def build(self, plane_shapes: Sequence[PlaneShape], shape: tuple[int, ...]) -> LatentDiffusion:
         denoiser = self.denoiser.build(plane_shapes, self.packing, self.text.width if self.text else None)
         return LatentDiffusion(denoiser, self.noise, shape, mixed=self.mixed, min_snr_gamma=self.min_snr_gamma)
@@ -137,6 +142,10 @@ class Experiment:
     """Stage 2."""
     diffusion_training: TrainerConfig
     """How stage 2 is trained."""
+    mean_flow_training: TrainerConfig = field(
+        default_factory=lambda: TrainerConfig(steps=20_000, batch_size=64, learning_rate=2e-4)
+    )
+    """How the optional stage `mean-flow` is trained: stage 2 of flow goes on to sample in few steps."""
 
     def __post_init__(self) -> None:
         for part in ("vae", "losses", "diffusion"):

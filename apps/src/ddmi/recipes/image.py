@@ -16,7 +16,7 @@ from ddmi.recipes.paper import (
     paper_vae,
     spectral,
 )
-from ddmi.recipes.presets import Settings, diffusion, size_of, training, two_steps
+from ddmi.recipes.presets import Settings, diffusion, mean_flow_training, size_of, training, two_steps
 from ddmi_diffusion import TrainerConfig, UNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.image import ImageModality
@@ -137,6 +137,7 @@ def image_experiment(preset: str, *, largest: int = 512, paper: PaperImages | No
         vae_training=first,
         diffusion=diffusion(**_DENOISERS[scale]),
         diffusion_training=second,
+        mean_flow_training=mean_flow_training(preset),
     )
 
 

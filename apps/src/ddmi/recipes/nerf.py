@@ -6,7 +6,17 @@ from typing import Any
 
 from ddmi.experiment.config import Experiment, VAEConfig
 from ddmi.recipes.paper import Epochs, paper_autoencoder, paper_denoiser, paper_losses, paper_plane_diffusion
-from ddmi.recipes.presets import READ_OUT, VELOCITY, Settings, plane_diffusion, point_vae, size_of, training, two_steps
+from ddmi.recipes.presets import (
+    READ_OUT,
+    VELOCITY,
+    Settings,
+    mean_flow_training,
+    plane_diffusion,
+    point_vae,
+    size_of,
+    training,
+    two_steps,
+)
 from ddmi_modalities.losses.configs import NerfLosses, OpacityConfig
 from ddmi_modalities.nerf import NerfModality
 from ddmi_modalities.nerf.read_out import NerfReadOutConfig
@@ -60,6 +70,7 @@ def nerf_experiment(preset: str, *, source: str) -> Experiment:
         vae_training=first,
         diffusion=plane_diffusion(size, VELOCITY),
         diffusion_training=second,
+        mean_flow_training=mean_flow_training(preset),
     )
 
 

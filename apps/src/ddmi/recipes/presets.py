@@ -53,6 +53,19 @@ def two_steps() -> TrainerConfig:
     return TrainerConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32")
 
 
+def mean_flow_training(preset: str) -> TrainerConfig:
+    """Of stage `mean-flow`; a step takes about three of stage 2."""
+    if preset == "test":
+        return two_steps()
+    steps, batch_size, rate = {
+        "demo": (1000, 32, 5e-4),
+        "evening": (4000, 32, 5e-4),
+        "small": (20_000, 128, 2e-4),
+        "recommended": (50_000, 256, 1e-4),
+    }[preset]
+    return training(steps=steps, batch_size=batch_size, learning_rate=rate)
+
+
 def diffusion(
     *,
     width: int,

@@ -14,7 +14,17 @@ from ddmi.recipes.paper import (
     paper_plane_diffusion,
     paper_vae,
 )
-from ddmi.recipes.presets import FLOW, READ_OUT, Settings, plane_diffusion, point_vae, size_of, training, two_steps
+from ddmi.recipes.presets import (
+    FLOW,
+    READ_OUT,
+    Settings,
+    mean_flow_training,
+    plane_diffusion,
+    point_vae,
+    size_of,
+    training,
+    two_steps,
+)
 from ddmi.reference.occupancy_modality import OccupancyModality
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.shape import ShapeModality
@@ -85,6 +95,7 @@ def _preset(preset: str, data: Settings) -> Experiment:
             guide_after={"test": None, "demo": 0.3}.get(preset, 0.1),
         ),
         diffusion_training=second,
+        mean_flow_training=mean_flow_training(preset),
     )
 
 

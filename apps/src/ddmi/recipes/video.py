@@ -13,7 +13,7 @@ from ddmi.recipes.paper import (
     paper_vae,
     spectral,
 )
-from ddmi.recipes.presets import VELOCITY, Settings, diffusion, size_of, training, two_steps
+from ddmi.recipes.presets import VELOCITY, Settings, diffusion, mean_flow_training, size_of, training, two_steps
 from ddmi.reference.latent_config import RowUNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.losses.configs import ClipDiscriminatorConfig, LPIPSConfig, PictureLosses
@@ -90,6 +90,7 @@ def video_experiment(preset: str, *, source: str) -> Experiment:
         vae_training=first,
         diffusion=diffusion(packing="row", noise=VELOCITY, **latents),
         diffusion_training=second,
+        mean_flow_training=mean_flow_training(preset),
     )
 
 

@@ -42,7 +42,9 @@ class KeptSamples(DDMI):
 
     def __init__(self, model: DDMI, experiment: Experiment, run: Path, processes: PartialState) -> None:
         """`experiment` is the model's, perhaps with another sampler."""
-        super().__init__(experiment, model.vae, model.latent_space, model.diffusion, model.conditioner, model.guide)
+        super().__init__(
+            experiment, model.vae, model.latent_space, model.diffusion, model.conditioner, model.guide, model.mean_flow
+        )
         self.run, self.processes = run, processes
         self.used: set[Path] = set()
         self._others_make = False

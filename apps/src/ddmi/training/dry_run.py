@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from ddmi.experiment.config import Experiment
-from ddmi.training.latents import set_up_diffusion
+from ddmi.training.latents import DiffusionSetup, mean_flow_objective, set_up_diffusion
 from ddmi.training.objectives import vae_objective
 from ddmi.training.run import Run
 from ddmi.training.step_cost import StepCost, measure_step
@@ -42,7 +42,7 @@ def dry_run(experiment: Experiment, stages: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         measuring = _DryRun(Run(experiment, Path(folder)), data["train"])
         for stage in stages:
-            {"vae": measuring.vae, "vae-gan": measuring.vae_gan, "diffusion": measuring.diffusion}[stage]()
+            getattr(measuring, stage.replace("-", "_"))()
     print("dry run: no run was written; leave --dry-run out to train")
 
 
@@ -87,7 +87,25 @@ class _DryRun:
         _report("vae-gan", {"discriminator": judge}, gan.training, cost)
 
     def diffusion(self) -> None:
-        config, run = self.experiment.diffusion_training, self.run
+        config, (setup, batches) = self.experiment.diffusion_training, self._on_latents()
+        parts: dict[str, nn.Module] = {"denoiser": setup.diffusion.denoiser}
+        if setup.conditioner is not None:
+            parts["text tower"] = setup.conditioner
+        print(f"latents: {', '.join(str(shape) for shape in setup.latent_space.plane_shapes)} an item")
+        _report("diffusion", parts, config, measure_step(setup.objective, batches, config))
+
+    def mean_flow(self) -> None:
+        config, (setup, batches) = self.experiment.mean_flow_training, self._on_latents()
+        settings = self.experiment.diffusion
+        guide = settings.build(setup.latent_space.plane_shapes, setup.latent_space.shape)
+        objective = mean_flow_objective(
+            self.experiment, setup, None if settings.guide_after is None else guide, self.run.processes.device
+        )
+        _report("mean-flow", {"denoiser": objective.student}, config, measure_step(objective, batches, config))
+
+    def _on_latents(self) -> tuple[DiffusionSetup, Callable[[int, StepRandom], Any]]:
+        """Stage 2 on the latents of a few items, and its batches."""
+        run = self.run
         vae = self._new_vae().eval().requires_grad_(False).to(run.processes.device)
         few: Any = Subset(self.data, range(min(ENCODED, len(self.data))))  # type: ignore[arg-type]
         setup = set_up_diffusion(self.experiment, vae, few, None, run.directory, run.processes)
@@ -95,11 +113,7 @@ class _DryRun:
         def batches(count: int, rng: StepRandom) -> Any:
             return setup.collate([setup.data[i % len(setup.data)] for i in range(count)], rng)
 
-        parts: dict[str, nn.Module] = {"denoiser": setup.diffusion.denoiser}
-        if setup.conditioner is not None:
-            parts["text tower"] = setup.conditioner
-        print(f"latents: {', '.join(str(shape) for shape in setup.latent_space.plane_shapes)} an item")
-        _report("diffusion", parts, config, measure_step(setup.objective, batches, config))
+        return setup, batches
 
     def _new_vae(self) -> D2CVAE:
         return self.run.new_vae(self.experiment.vae_training.seed)

@@ -21,9 +21,11 @@ from ddmi.serialization import to_json
 from ddmi.training.objectives import Encoder
 from ddmi_diffusion import (
     DiffusionObjective,
+    Guidance,
     LatentCache,
     LatentDiffusion,
     LatentSpace,
+    MeanFlowObjective,
     Planes,
     PromptedLatents,
     StepRandom,
@@ -106,6 +108,19 @@ def set_up_diffusion(
         collate=collate,
         held_out=others,
     )
+
+
+def mean_flow_objective(
+    experiment: Experiment, setup: DiffusionSetup, guide: LatentDiffusion | None, device: torch.device
+) -> MeanFlowObjective:
+    """The objective of stage mean-flow, whose student starts from the weights of the setup's denoiser."""
+    settings, shapes = experiment.diffusion, setup.latent_space.plane_shapes
+    torch.manual_seed(experiment.mean_flow_training.seed)
+    null = None if setup.conditioner is None else encode_prompts(setup.conditioner.to(device), [""], device)
+    guided = null is not None or guide is not None
+    guidance = Guidance(scale=settings.guidance_scale, null=null, guide=guide) if guided else None
+    student = settings.of_mean_flow.build(shapes, setup.latent_space.shape)
+    return MeanFlowObjective(student, setup.objective.to(device), guidance)
 
 
 def _prompted(experiment: Experiment, latents: LatentCache, items: Any, conditioner: TextEncoder | None) -> Any:

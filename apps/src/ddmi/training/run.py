@@ -1,9 +1,9 @@
-"""The stages of a run: autoencoder, autoencoder against a discriminator, latent diffusion."""
+"""The stages of a run: autoencoder, autoencoder against a discriminator, latent diffusion, its mean flow."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from torch.utils.data import Subset
 from ddmi.experiment.config import Experiment
 from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import load_weights
-from ddmi.pipeline import CONFIG, DDMI, GUIDE, VAE, read_experiment
+from ddmi.pipeline import CONDITIONER, CONFIG, DDMI, DENOISER, GUIDE, MEAN_FLOW, VAE, read_experiment
 from ddmi.serialization import experiment_text
-from ddmi.training.latents import set_up_diffusion
+from ddmi.training.latents import DiffusionSetup, mean_flow_objective, set_up_diffusion
 from ddmi.training.objectives import vae_objective
 from ddmi_diffusion import (
     HeldOut,
+    LatentDiffusion,
     Trainer,
     TrainerConfig,
     alone_in,
@@ -36,7 +37,7 @@ from ddmi_vae import D2CVAE, AdversarialTerm
 
 logger = logging.getLogger("ddmi")
 
-STAGES = ("vae", "vae-gan", "diffusion")
+STAGES = ("vae", "vae-gan", "diffusion", "mean-flow")
 PREVIEWS = "previews"
 SHOWN = 16
 """Functions of a preview."""
@@ -45,8 +46,8 @@ SHOWN = 16
 class Run:
     """An experiment and the directory that holds all it makes.
 
-    RUN/config.json, vae.safetensors, denoiser, guide and latent_space.safetensors: the model (see `DDMI`).
-    RUN/vae, RUN/vae-gan, RUN/diffusion: checkpoints, metrics.jsonl and previews of each stage.
+    RUN/config.json, vae.safetensors, denoiser, guide, mean_flow, latent_space.safetensors: the model (see `DDMI`).
+    RUN/vae, RUN/vae-gan, RUN/diffusion, RUN/mean-flow: checkpoints, metrics.jsonl and previews of each stage.
     RUN/latents: cached moments.
     """
 
@@ -57,7 +58,9 @@ class Run:
     def train(self, stages: tuple[str, ...], resume: bool) -> None:
         """Trains the stages in order.  With `resume`, finished ones are left as they are."""
         for stage in stages:
-            {"vae": self.vae, "vae-gan": self.vae_gan, "diffusion": self.diffusion}[stage](resume)
+            {"vae": self.vae, "vae-gan": self.vae_gan, "diffusion": self.diffusion, "mean-flow": self.mean_flow}[stage](
+                resume
+            )
 
     # --- stage 1 -----------------------------------------------------------------------------------------------
 
@@ -148,44 +151,82 @@ class Run:
 
     def diffusion(self, resume: bool) -> None:
         """Stage 2, on the moments of the frozen stage 1."""
-        settings, config, modality = self.experiment.diffusion, self.experiment.diffusion_training, self.modality
-        vae = self.new_vae(config.seed)
-        load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage models its latents")
-        vae = vae.eval().requires_grad_(False).to(self.processes.device)
-        with self.processes.main_process_first():  # the first process builds what is cached on disk
-            data, held_out = modality.dataset("train"), self._measured(config)
-        setup = set_up_diffusion(self.experiment, vae, data, held_out, self.directory / "latents", self.processes)
-        latent_space, diffusion = setup.latent_space, setup.diffusion
+        settings, config = self.experiment.diffusion, self.experiment.diffusion_training
+        model, setup = self._on_latents(config)
+        diffusion = setup.diffusion
         logger.info(
             "stage diffusion: %s parameters, latent %s, %d steps of %d",
-            _millions(diffusion), latent_space.shape, config.steps, config.batch_size,
+            _millions(diffusion), setup.latent_space.shape, config.steps, config.batch_size,
         )  # fmt: skip
-        model = DDMI(self.experiment, vae, latent_space, diffusion, setup.conditioner)
-        prompts = self._preview_prompts(SHOWN) if setup.conditioner else None
-
-        def preview(step: int, trained: nn.Module) -> None:
-            functions = model.sample(SHOWN, seed=0, num_steps=min(20, settings.num_steps), prompts=prompts)
-            modality.render(functions, modality.RenderOptions()).save_sheet(self._preview("diffusion", step))
-
         # weights of a guide are written when their step comes, so that a resumed training finds them
         milestones = {}
         if settings.guide_after is not None:
             after = self._guide_step(settings.guide_after, config.steps)
             milestones[after] = lambda *_: save_listed(self.directory / GUIDE, diffusion.state_dict())
-        folder = self.directory / "diffusion"
         trainer = Trainer(
-            setup.objective, setup.data, setup.collate, config, folder, on_preview=preview, milestones=milestones,
-            held_out=None if held_out is None else HeldOut(setup.held_out),
+            setup.objective, setup.data, setup.collate, config, self.directory / "diffusion", milestones=milestones,
+            on_preview=self._sampled(model, "diffusion", num_steps=min(20, settings.num_steps)),
+            held_out=None if setup.held_out is None else HeldOut(setup.held_out),
         )  # fmt: skip
         trainer.fit(self._resumes("diffusion", resume))
         trainer.load_average()
         if self.processes.is_main_process:
             if milestones:
-                model.guide = settings.build(latent_space.plane_shapes, latent_space.shape)
-                load_weights(model.guide, self.directory / GUIDE, hint="train stage 2 again")
+                model.guide = self._guide(setup)
             model.cpu().save_pretrained(self.directory)
             logger.info("saved %s: generate with `ddmi sample %s`", self.directory, self.directory)
         self.processes.wait_for_everyone()
+
+    def mean_flow(self, resume: bool) -> None:
+        """Stage 2 continued to few steps, from the weights of the flow model and with its guidance."""
+        config = self.experiment.mean_flow_training
+        model, setup = self._on_latents(config)
+        hint = "train `--stage diffusion` first: this stage goes on from its weights"
+        load_weights(setup.diffusion, self.directory / DENOISER, hint=hint)
+        if setup.conditioner is not None:
+            load_weights(setup.conditioner, self.directory / CONDITIONER, hint=hint)
+        device = self.processes.device
+        guide = None if self.experiment.diffusion.guide_after is None else self._guide(setup).eval().to(device)
+        objective = mean_flow_objective(self.experiment, setup, guide, device)
+        model.mean_flow = objective.student
+        logger.info("stage mean-flow: %d steps of %d", config.steps, config.batch_size)
+        trainer = Trainer(
+            objective, setup.data, setup.collate, config, self.directory / "mean-flow",
+            on_preview=self._sampled(model, "mean-flow", sampler="mean-flow"),
+            held_out=None if setup.held_out is None else HeldOut(setup.held_out),
+        )  # fmt: skip
+        trainer.fit(self._resumes("mean-flow", resume))
+        trainer.load_average()
+        if self.processes.is_main_process:
+            model.guide = guide
+            model.cpu().save_pretrained(self.directory)
+            logger.info("saved %s: `ddmi sample %s --sampler mean-flow`", self.directory / MEAN_FLOW, self.directory)
+        self.processes.wait_for_everyone()
+
+    def _on_latents(self, config: TrainerConfig) -> tuple[DDMI, DiffusionSetup]:
+        """An untrained stage 2 on the latents of the run's autoencoder."""
+        vae = self.new_vae(config.seed)
+        load_weights(vae, self.directory / VAE, hint="train `--stage vae` first: this stage models its latents")
+        vae = vae.eval().requires_grad_(False).to(self.processes.device)
+        with self.processes.main_process_first():  # the first process builds what is cached on disk
+            data, held_out = self.modality.dataset("train"), self._measured(config)
+        setup = set_up_diffusion(self.experiment, vae, data, held_out, self.directory / "latents", self.processes)
+        return DDMI(self.experiment, vae, setup.latent_space, setup.diffusion, setup.conditioner), setup
+
+    def _guide(self, setup: DiffusionSetup) -> LatentDiffusion:
+        guide = self.experiment.diffusion.build(setup.latent_space.plane_shapes, setup.latent_space.shape)
+        load_weights(guide, self.directory / GUIDE, hint="train stage 2 again")
+        return guide
+
+    def _sampled(self, model: DDMI, stage: str, **how: Any) -> Callable[[int, nn.Module], None]:
+        """A preview: samples of the weights as they are."""
+        prompts = None if model.conditioner is None else self._preview_prompts(SHOWN)
+
+        def preview(step: int, trained: nn.Module) -> None:
+            functions = model.sample(SHOWN, seed=0, prompts=prompts, **how)
+            self.modality.render(functions, self.modality.RenderOptions()).save_sheet(self._preview(stage, step))
+
+        return preview
 
     def _measured(self, config: TrainerConfig) -> Any:
         """Held-out items whose losses are measured, where they are; None otherwise."""

@@ -16,6 +16,7 @@ from ddmi_diffusion.interruption import TrainingInterrupted
 from ddmi_diffusion.latent_cache import LatentCache
 from ddmi_diffusion.latent_objective import DiffusionObjective, LatentBatch
 from ddmi_diffusion.latent_space import LatentSpace, Planes, split_planes
+from ddmi_diffusion.mean_flow import MeanFlowObjective
 from ddmi_diffusion.muon import Muon
 from ddmi_diffusion.noise import NoiseConfig
 from ddmi_diffusion.objective import Objective
@@ -46,6 +47,7 @@ __all__ = [
     "LatentCache",
     "LatentDiffusion",
     "LatentSpace",
+    "MeanFlowObjective",
     "Muon",
     "NoiseConfig",
     "NonFiniteLossError",

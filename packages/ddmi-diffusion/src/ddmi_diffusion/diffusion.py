@@ -84,10 +84,25 @@ class LatentDiffusion(nn.Module):
         self.min_snr_gamma = min_snr_gamma
         self.mixing = nn.Parameter(torch.full((shape[0],), mixed)) if mixed is not None else None
 
-    def predict(self, z_t: Packed, t: Float[Tensor, " batch"], cond: Conditioning | None = None) -> Packed:
-        """The prediction (mixed where asked), in float32; the network computes in the precision of its weights."""
+    @property
+    def takes_spans(self) -> bool:
+        """Whether the denoiser predicts mean velocities, over spans of time."""
+        return getattr(self.denoiser, "span", None) is not None
+
+    def predict(
+        self,
+        z_t: Packed,
+        t: Float[Tensor, " batch"],
+        cond: Conditioning | None = None,
+        span: Float[Tensor, " batch"] | None = None,
+    ) -> Packed:
+        """The prediction (mixed where asked), in float32; the network computes in the precision of its weights.
+
+        `span`: that of the mean velocity over [t - span, t], of a denoiser that takes spans.
+        """
         dtype = next((p.dtype for p in self.denoiser.parameters() if p.is_floating_point()), z_t.dtype)
-        output = self.denoiser(z_t.to(dtype), t, cond if cond is None else cond.to(dtype)).float()
+        spans = () if span is None else (span,)
+        output = self.denoiser(z_t.to(dtype), t, cond if cond is None else cond.to(dtype), *spans).float()
         if self.mixing is None:
             return output
         s = torch.sigmoid(self.mixing.float()).reshape(-1, *[1] * (z_t.ndim - 2))
@@ -127,7 +142,8 @@ class LatentDiffusion(nn.Module):
         Args:
             seed, start: sample i is a function of (seed, start + i) only, whatever the batch.
             num_steps: of the sampler.
-            sampler: a name or a class for `make_scheduler`, or a diffusers scheduler that fits the noise config.
+            sampler: a name or a class for `make_scheduler`, or a diffusers scheduler that fits the noise config;
+                "mean-flow" where the denoiser takes spans.
             cond: one condition, or one an item.
             guidance: away from the null condition, which goes through the network in the same batch, or from a guide.
             initial: z_T instead of seeded noise, of unit variance.
@@ -144,6 +160,13 @@ class LatentDiffusion(nn.Module):
             )
         if guidance is not None and guidance.guide is not None:
             self._check_guide(guidance.guide)
+        if sampler == "mean-flow" and not self.takes_spans:
+            raise ValueError(
+                "sample: this denoiser predicts no mean velocities; train one by MeanFlowObjective, or name another "
+                "sampler"
+            )
+        if sampler == "mean-flow" and guidance is not None and guidance.scale != 1:
+            raise ValueError("sample: a mean flow has the guidance that it was trained with; give none")
         device = device_of(self)
         scheduler = make_scheduler(sampler, self.noise) if isinstance(sampler, str | type) else sampler
         check_scheduler(scheduler, self.noise)
@@ -161,9 +184,10 @@ class LatentDiffusion(nn.Module):
         # Counted on the device, and read once at the end: reading it at each step would wait for the device.
         still = torch.ones((), dtype=torch.bool, device=device)
         good = torch.zeros((), dtype=torch.int32, device=device)
-        for t in progress(timesteps) if progress else timesteps:
+        ends = [*map(float, timesteps[1:]), 0.0] if sampler == "mean-flow" else [None] * len(timesteps)
+        for t, end in zip(progress(timesteps) if progress else timesteps, ends, strict=True):
             model_input = scheduler.scale_model_input(z, t) if hasattr(scheduler, "scale_model_input") else z
-            prediction = self._guided(model_input, float(t), cond, guidance)
+            prediction = self._guided(model_input, float(t), cond, guidance, None if end is None else float(t) - end)
             z = scheduler.step(prediction, t, z, **options, return_dict=False)[0]
             still &= z.isfinite().all()
             good += still
@@ -201,10 +225,18 @@ class LatentDiffusion(nn.Module):
             return f"the weights are {half.pop()}, in which the network may overflow: sample with model.float()"
         return "weights and inputs are finite, so the network overflowed: look at the size of its weights"
 
-    def _guided(self, z: Packed, t: float, cond: Conditioning | None, guidance: Guidance | None) -> Packed:
+    def _guided(
+        self, z: Packed, t: float, cond: Conditioning | None, guidance: Guidance | None, span: float | None
+    ) -> Packed:
         times = torch.full((z.shape[0],), t, dtype=torch.float32, device=z.device)
         if guidance is None or not guidance.active(t, cond, self.noise.steps):
-            return self.predict(z, times, cond)
+            return self.predict(z, times, cond, None if span is None else torch.full_like(times, span))
+        return self.guided(z, times, cond, guidance)
+
+    def guided(
+        self, z: Packed, times: Float[Tensor, " batch"], cond: Conditioning | None, guidance: Guidance
+    ) -> Packed:
+        """The prediction that guidance makes, at any time: `worse + w (eps - worse)`."""
         if guidance.guide is not None:
             worse = guidance.guide.predict(z, times, cond)
             return worse + guidance.scale * (self.predict(z, times, cond) - worse)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ddmi_diffusion.conditioning import Conditioning
 from ddmi_diffusion.denoiser import DenoiserConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
-from ddmi_diffusion.unet import timestep_embedding
+from ddmi_diffusion.unet import span_network, timestep_embedding
 
 
 class Attention(nn.Module):
@@ -79,6 +79,9 @@ class DiTConfig(DenoiserConfig):
     """Of an attention head; a head is never wider than the token."""
     patch: int = 1
     """Cells a side of a token."""
+    mean_flow: bool = False
+    """It also takes the span of time that a step goes back, and predicts the mean velocity over it, see
+    `MeanFlowObjective`."""
 
     def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing, condition: int | None = None) -> PlaneDiT:
         return PlaneDiT(plane_shapes, packing, self, condition=condition)
@@ -122,6 +125,7 @@ class PlaneDiT(nn.Module):
         values = self.plane_shapes[0][0] * patch**2
         tokens = sum(h * w for _, h, w in self.plane_shapes) // patch**2
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.span = span_network(width, width) if config.mean_flow else None
         self.stem = nn.Linear(values, width)
         self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
         self.blocks = nn.ModuleList(DiTBlock(width, heads, condition) for _ in range(config.depth))
@@ -133,15 +137,23 @@ class PlaneDiT(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(
-        self, z: Float[Tensor, "batch *packed"], t: Float[Tensor, " batch"], cond: Conditioning | None = None
+        self,
+        z: Float[Tensor, "batch *packed"],
+        t: Float[Tensor, " batch"],
+        cond: Conditioning | None = None,
+        span: Float[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch *packed"]:
-        """The prediction at noisy latents `z` and times `t` in [0, 1000)."""
+        """The prediction at noisy latents `z` and times `t` in [0, 1000); of a mean flow, over [t - span, t]."""
         if cond is not None and self.condition is None:
             raise ValueError("PlaneDiT: got a condition, but was built without one; pass condition=WIDTH")
         p = self.patch
         planes = split_planes(z, self.plane_shapes, self.packing)
         tokens = [rearrange(plane, "b c (h p) (w q) -> b (h w) (c p q)", p=p, q=p) for plane in planes]
         time = self.time(timestep_embedding(t, self.width).to(self.stem.weight.dtype))
+        if self.span is not None:
+            time = time + self.span(
+                timestep_embedding(torch.zeros_like(t) if span is None else span, self.width).to(time)
+            )
         x = self.stem(torch.cat(tokens, dim=1)) + self.position
         for block in self.blocks:
             x = block(x, time, cond)

@@ -69,20 +69,28 @@ class DiffusionObjective(Objective):
 
     def forward(self, batch: Any, *, step: int, rng: StepRandom) -> dict[str, Any]:
         latents: LatentBatch = batch if self.moments is None else self.moments(batch)
+        z = self.drawn(latents, rng)
+        times = self.diffusion.noise.sample_times(rng.spread()).to(z.device)  # evenly: a loss of less variance
+        noise = rng.normal(*z.shape[1:]).to(z)
+        return {"loss": self.diffusion.loss(z, noise, times, self.condition(latents, rng)).mean()}
+
+    def drawn(self, latents: LatentBatch, rng: StepRandom) -> Tensor:
+        """Packed latents of the posteriors, whitened."""
         planes = tuple(
             mean + std * rng.normal(*mean.shape[1:]).to(mean)
             for mean, std in zip(latents.mean, latents.std, strict=True)
         )
-        z = self.latent_space.pack(planes)
-        times = self.diffusion.noise.sample_times(rng.spread()).to(z.device)  # evenly: a loss of less variance
-        noise = rng.normal(*z.shape[1:]).to(z)
+        return self.latent_space.pack(planes)
+
+    def condition(self, latents: LatentBatch, rng: StepRandom) -> Conditioning | None:
+        """Each item's condition, or where it is dropped the null condition."""
         cond, null = self._conditions(latents)
-        if cond is not None and null is not None and self.dropout > 0:
-            cond = cond.where(rng.uniform().to(z.device) >= self.dropout, null.to(z.device))
-        return {"loss": self.diffusion.loss(z, noise, times, cond).mean()}
+        if cond is None or null is None or self.dropout == 0:
+            return cond
+        kept = rng.uniform().to(cond.tokens.device) >= self.dropout
+        return cond.where(kept, null.to(cond.tokens.device))
 
     def _conditions(self, latents: LatentBatch) -> tuple[Conditioning | None, Conditioning | None]:
-        """Each item's condition, and the null condition."""
         if self.conditioner is None:
             return latents.cond, self.null
         assert latents.prompts is not None, "a conditioner needs the prompts of the batch"

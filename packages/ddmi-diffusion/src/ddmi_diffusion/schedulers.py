@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ddmi_diffusion.noise import NoiseConfig
 
-SamplerName = Literal["ddpm", "ddim", "dpm-solver++", "unipc", "euler"]
+SamplerName = Literal["ddpm", "ddim", "dpm-solver++", "unipc", "euler", "mean-flow"]
+"""diffusers' by their usual names; "mean-flow" takes Euler's steps with mean velocities, see `MeanFlowObjective`."""
 
 _CLASSES = {
     "ddpm": "DDPMScheduler",
@@ -22,6 +23,7 @@ _CLASSES = {
     "dpm-solver++": "DPMSolverMultistepScheduler",
     "unipc": "UniPCMultistepScheduler",
     "euler": "FlowMatchEulerDiscreteScheduler",
+    "mean-flow": "FlowMatchEulerDiscreteScheduler",
 }
 _PREDICTION = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_prediction"}
 
@@ -61,15 +63,15 @@ def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
     thresholding are off, spacing is "trailing" (the first step is T - 1) and the last step returns z_0.
 
     Args:
-        sampler: "ddpm", "ddim", "dpm-solver++" or "unipc" for eps, v and x0; "euler" (FlowMatchEuler), "dpm-solver++"
-            or "unipc" for flow; or a class of diffusers, see `VARIANCE_PRESERVING` and `FLOW`.
+        sampler: "ddpm", "ddim", "dpm-solver++" or "unipc" for eps, v and x0; "euler" (FlowMatchEuler), "dpm-solver++",
+            "unipc" or "mean-flow" for flow; or a class of diffusers, see `VARIANCE_PRESERVING` and `FLOW`.
         noise: the noise process, and what is predicted.
     """
     import diffusers
 
     flow = noise.prediction == "flow"
     if isinstance(sampler, str):
-        allowed = ("euler", "dpm-solver++", "unipc") if flow else ("ddpm", "ddim", "dpm-solver++", "unipc")
+        allowed = ("euler", "dpm-solver++", "unipc", "mean-flow") if flow else ("ddpm", "ddim", "dpm-solver++", "unipc")
         if sampler not in get_args(SamplerName) or sampler not in allowed:
             raise ValueError(
                 f"sampler {sampler!r} does not fit prediction {noise.prediction!r}; choose one of {', '.join(allowed)}"

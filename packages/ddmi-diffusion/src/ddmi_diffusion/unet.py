@@ -28,6 +28,11 @@ def timestep_embedding(t: Float[Tensor, " batch"], width: int) -> Float[Tensor, 
     return torch.cat((angles.cos(), angles.sin()), dim=-1)
 
 
+def span_network(width: int, outputs: int) -> nn.Sequential:
+    """What a span of time adds to the embedding of the time: nothing before it is trained."""
+    return nn.Sequential(nn.Linear(width, outputs), nn.SiLU(), _zero(nn.Linear(outputs, outputs)))
+
+
 def _norm(channels: int, groups: int) -> nn.GroupNorm:
     if groups < 1:
         raise ValueError(f"group_norm: wanted at least 1 group, got {groups}; give more")
@@ -153,6 +158,9 @@ class UNetConfig(DenoiserConfig):
     positions: bool = False
     """A learned vector for each cell of each plane, added after the first convolution.  Without it, planes side by side
     are told apart by their content only, which is nearly all noise while they are laid out."""
+    mean_flow: bool = False
+    """It also takes the span of time that a step goes back, and predicts the mean velocity over it, see
+    `MeanFlowObjective`."""
 
     def build(self, plane_shapes: Sequence[PlaneShape], packing: Packing, condition: int | None = None) -> PlaneUNet:
         return PlaneUNet(plane_shapes, packing, self, condition=condition)
@@ -185,6 +193,7 @@ class PlaneUNet(nn.Module):
         channels = self.plane_shapes[0][0] * (len(self.plane_shapes) if packing == "grid" else 1)
         time = 4 * width
         self.time = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time))
+        self.span = span_network(width, time) if config.mean_flow else None
         self.condition = condition
         self.stem = nn.Conv2d(channels, width, 3, padding=1)
         places = self.plane_shapes[: 1 if packing == "grid" else None] if config.positions else ()
@@ -230,12 +239,20 @@ class PlaneUNet(nn.Module):
         self.out = _zero(nn.Conv2d(current, channels, 3, padding=1))
 
     def forward(
-        self, z: Float[Tensor, "batch *packed"], t: Float[Tensor, " batch"], cond: Conditioning | None = None
+        self,
+        z: Float[Tensor, "batch *packed"],
+        t: Float[Tensor, " batch"],
+        cond: Conditioning | None = None,
+        span: Float[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch *packed"]:
-        """The prediction at noisy latents `z` and times `t` in [0, 1000)."""
+        """The prediction at noisy latents `z` and times `t` in [0, 1000); of a mean flow, over [t - span, t]."""
         if cond is not None and self.condition is None:
             raise ValueError("PlaneUNet: got a condition, but was built without one; pass condition=WIDTH")
         time = self.time(timestep_embedding(t, self.width).to(self.stem.weight.dtype))
+        if self.span is not None:
+            time = time + self.span(
+                timestep_embedding(torch.zeros_like(t) if span is None else span, self.width).to(time)
+            )
         # On the grid, equal planes are one plane of stacked channels.
         planes = [z] if self.packing == "grid" else split_planes(z, self.plane_shapes, self.packing)
         planes = _on_each(self.stem, planes)
