@@ -6,6 +6,8 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from ddmi import DDMI
 from ddmi.analysis.chart import COLOURS, Line, log_charts
 from ddmi.analysis.interpolation import interpolated, slerp
+from ddmi.analysis.latent_spectra import LatentSpectrum, along_plane, latent_spectra
 from ddmi.analysis.neighbours import nearest, nearest_neighbours
 from ddmi.analysis.pictures import picture_of
 from ddmi.analysis.run import Analysis, analyze_run
@@ -27,6 +30,7 @@ from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, Plane
 from ddmi_modalities import Split
 from ddmi_modalities.files.pixels import to_float
 from ddmi_modalities.image import ImageModality, ImageRendering, ImageRenderOptions
+from ddmi_vae import D2CVAE
 
 
 def waves(rows: int, columns: int, along_rows: float, along_columns: float, phase: float = 0.3) -> Tensor:
@@ -208,7 +212,7 @@ def test_analyze_draws_everything(tiny_run: Path, tmp_path: Path, capsys: pytest
     out = tmp_path / "drawn"
     assert main(["analyze", str(tiny_run), "--out", str(out), *few]) == 0
     names = {path.name for path in out.iterdir()}
-    assert names == {"spectra.csv", "spectra.png", "scales.png", "interpolations.png", "neighbours.png"}
+    assert names == {"spectra.csv", "spectra.png", "latents.png", "scales.png", "interpolations.png", "neighbours.png"}
     rows = list(csv.DictReader((out / "spectra.csv").read_text().splitlines()))
     assert {row["plane"] for row in rows} == {"xy"}
     scales = len(DDMI.from_pretrained(tiny_run).reconstruct((torch.zeros(1, 3, 16, 16),)).basis.fields)
@@ -225,7 +229,9 @@ def test_tri_planes_are_analyzed_alike(recipe: str, planes: str, tmp_path: Path)
     torch.manual_seed(0)
     model = DDMI(experiment, experiment.vae.build(experiment.modality.layout)).eval().requires_grad_(False)
     written = analyze_run(model, experiment.modality, tmp_path, Analysis(items=2, shown=1))
-    assert [path.name for path in written] == ["spectra.csv", "spectra.png", "scales.png"], "there is no second stage"
+    # there is no second stage; points have no spectrum to compare the latents with
+    names = ["spectra.csv", "spectra.png", *(["latents.png"] if recipe == "moving-openmoji" else []), "scales.png"]
+    assert [path.name for path in written] == names
     rows = list(csv.DictReader((tmp_path / "spectra.csv").read_text().splitlines()))
     assert {row["plane"] for row in rows} == set(planes.split())
 
@@ -235,3 +241,46 @@ def test_analysis_counts_from_one() -> None:
         Analysis(shown=0)
     with pytest.raises(ValueError, match="parts is at least 2, got 1"):
         Analysis(parts=1)
+
+
+def test_slices_along_a_plane_keep_its_axes() -> None:
+    clip = torch.arange(2.0 * 3 * 4 * 5 * 6).reshape(2, 3, 4, 5, 6)  # t, y, x
+    layout = PlaneLayout.video()
+    assert torch.equal(along_plane(clip, layout, "xy")[4 + 1], clip[1, :, 1])
+    assert torch.equal(along_plane(clip, layout, "yt")[6 + 2], clip[1, :, :, :, 2])
+    assert torch.equal(along_plane(clip, layout, "xt")[3], clip[0, :, :, 3])
+    image = torch.rand(2, 3, 5, 6)
+    assert torch.equal(along_plane(image, PlaneLayout.image(), "xy"), image)
+
+
+def test_a_latent_that_falls_off_as_the_data_do_has_no_divergence() -> None:
+    parts, other = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.3, 0.5])
+    assert LatentSpectrum(plane="xy", latent=parts, data=parts).divergence == pytest.approx(0)
+    wanted = 0.5 * math.log(2.5) + 0.2 * math.log(0.4)
+    assert LatentSpectrum(plane="xy", latent=other, data=parts).divergence == pytest.approx(wanted, rel=1e-6)
+
+
+def test_the_latent_is_compared_with_the_data_ring_by_ring() -> None:
+    """An encoder that only shrinks keeps the frequencies; one that shows what is high as low does not."""
+
+    class Shrink(D2CVAE):
+        def __init__(self, flip: bool) -> None:
+            torch.nn.Module.__init__(self)
+            self.weight, self.flip = torch.nn.Parameter(torch.ones(())), flip
+
+        def encode(self, inputs: tuple[Tensor, ...]) -> Any:
+            small = torch.nn.functional.interpolate(inputs[0], (16, 16), mode="area")
+            checks = 1 - 2 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2)
+            return SimpleNamespace(mean=(small * checks if self.flip else small,))
+
+    modality = make_experiment("openmoji", "demo").modality
+    held_out = modality.dataset("test")
+    items = [held_out[i] for i in range(4)]
+    (like,), (unlike,) = (latent_spectra(Shrink(flip), modality, items) for flip in (False, True))
+    assert len(like.latent) == len(like.data) == 8
+    assert like.latent.sum() == pytest.approx(1)
+    assert like.divergence < 0.05
+    assert unlike.divergence > 10 * like.divergence
+    shapes = make_experiment("furniture", "test")
+    cloud = shapes.modality.dataset("test")
+    assert latent_spectra(shapes.vae.build(shapes.modality.layout), shapes.modality, [cloud[0]]) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import statistics
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,21 @@ import torch
 from ddmi.ablation.comparison_sheets import draw_pictures
 from ddmi.ablation.table import ablation_table
 from ddmi.ablation.variants import VARIANTS, decoding_parameters, make_variant
+from ddmi.analysis.latent_spectra import latent_spectra
+from ddmi.analysis.run import Analysis
 from ddmi.evaluation.run import checkpoint_sha256, evaluate_run, read_evaluations
 from ddmi.experiment.config import Experiment
 from ddmi.pipeline import DDMI
 from ddmi.training.run import start_run
 from ddmi_diffusion import atomic_write_text
+from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.files.text import read_json
 from ddmi_modalities.spec import OFFLINE
 
 logger = logging.getLogger("ddmi")
 
 TABLE, FIGURES = "ablation.md", "ablation.json"
+LATENTS = "latent_spectrum.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,7 @@ def ablate(ablation: Ablation, out: Path, device: torch.device | str = "cpu") ->
         if not _measured(directory, ablation.evaluation):
             # seeds of samples are alike, so that runs differ by their training only
             evaluate_run(DDMI.from_pretrained(directory, device=device), directory, OFFLINE, ablation.evaluation)
+            _measure_latents(directory, device)
     figures = {
         name: {
             "summary": VARIANTS[name].summary,
@@ -84,14 +91,27 @@ def ablate(ablation: Ablation, out: Path, device: torch.device | str = "cpu") ->
     return [out / TABLE, out / FIGURES, *draw_pictures(first, out)]
 
 
+def _measure_latents(directory: Path, device: torch.device | str) -> None:
+    """How far the latents' spectra are from the data's, on average over the planes."""
+    model = DDMI.from_pretrained(directory, device=device)
+    modality = model.experiment.modality
+    held_out = modality.dataset("test")
+    items = [held_out[i] for i in evenly_spaced(len(held_out), Analysis.items)]
+    divergences = [one.divergence for one in latent_spectra(model.vae, modality, items)]
+    mean = {"kl/latent_spectrum": statistics.fmean(divergences)} if divergences else {}
+    atomic_write_text(directory / LATENTS, json.dumps(mean) + "\n")
+
+
 def _measured(directory: Path, settings: Any) -> bool:
     """Whether the weights that the run holds were evaluated with these settings."""
     wanted = OFFLINE, json.loads(json.dumps(asdict(settings), default=str)), checkpoint_sha256(directory)
     keys = "protocol", "settings", "sha256_checkpoint"
-    return any(tuple(record[key] for key in keys) == wanted for record in read_evaluations(directory))
+    return (directory / LATENTS).exists() and any(
+        tuple(record[key] for key in keys) == wanted for record in read_evaluations(directory)
+    )
 
 
 def _metrics(directory: Path) -> dict[str, float]:
     (record,) = (one for one in read_evaluations(directory) if one["protocol"] == OFFLINE)
     metrics: dict[str, float] = record["metrics"]
-    return metrics
+    return metrics | read_json(directory / LATENTS)

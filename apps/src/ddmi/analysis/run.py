@@ -11,6 +11,7 @@ from PIL import Image
 
 from ddmi.analysis.chart import Line, log_charts
 from ddmi.analysis.interpolation import interpolated
+from ddmi.analysis.latent_spectra import LatentSpectrum, latent_spectra
 from ddmi.analysis.neighbours import Neighbours, nearest_neighbours
 from ddmi.analysis.pictures import fitting, pictures_of
 from ddmi.analysis.scales import without_scale
@@ -53,7 +54,8 @@ class Analysis:
 def analyze_run(
     model: DDMI, modality: Modality, directory: Path, settings: Analysis, *, options: Any = None, seed: int = 0
 ) -> list[Path]:
-    """Writes spectra.png and .csv and scales.png; with stage 2 also interpolations.png and neighbours.png.
+    """Writes spectra.png and .csv, latents.png (of images and videos) and scales.png; with stage 2 also
+    interpolations.png and neighbours.png.
 
     Args:
         modality: the model's, or the same with data elsewhere.
@@ -78,6 +80,12 @@ def analyze_run(
             "  scale %d, plane %s (%d x %d): half below %.1f cycles a side",
             one.scale, one.plane, rows, columns, one.median,
         )  # fmt: skip
+    if latents := latent_spectra(model.vae, modality, items):
+        album.picture("latents.png", draw_latents(latents))
+    for latent in latents:
+        logger.info(
+            "  latent plane %s: KL of the data's spectrum from its own %.3f nats", latent.plane, latent.divergence
+        )
     items = items[: settings.shown]
     album.picture("scales.png", draw_scales(modality, model.reconstruct(modality.inputs(items)), options))
     if not model.can_sample:
@@ -106,6 +114,18 @@ def draw_spectra(spectra: list[Spectrum]) -> Image.Image:
         for plane in planes
     }
     return log_charts(panels, x_label="frequency, cycles per side", y_label="mean power of a mode")
+
+
+def draw_latents(spectra: list[LatentSpectrum]) -> Image.Image:
+    """One panel a plane: the latent and the data."""
+    panels = {
+        f"latent plane {one.plane}: KL {one.divergence:.3f}": [
+            Line(label=name, x=list(range(1, len(parts) + 1)), y=parts.tolist())
+            for name, parts in (("latent", one.latent), ("data", one.data))
+        ]
+        for one in spectra
+    }
+    return log_charts(panels, x_label="frequency, cycles per side", y_label="part of the power")
 
 
 def draw_scales(modality: Modality, functions: ImplicitFunction, options: Any) -> Image.Image:
