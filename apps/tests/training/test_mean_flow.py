@@ -25,7 +25,7 @@ def continued(run: Path, *options: str) -> None:
 def few(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("mean-flow") / "run"
     shutil.copytree(tiny_run, run)
-    continued(run, "--mean-flow-training.preview-every=2")
+    continued(run, "--mean-flow-training.preview-every=2", "--mean-flow-training.validate-every=1")
     return run
 
 
@@ -52,6 +52,8 @@ def test_a_saved_model_has_it(few: Path, tmp_path: Path) -> None:
     assert torch.equal(one, other)
     assert not torch.equal(one, model.sample_latents(2, seed=1, num_steps=3))
     assert (few / "mean-flow" / "previews" / "00000002.png").exists()
+    rows = [json.loads(line) for line in (few / "mean-flow" / "metrics.jsonl").read_text().splitlines()]
+    assert all(row["held_out/loss"] > 0 for row in rows)
 
 
 def test_of_a_denoiser_that_was_trained_on_it_is_left_aside(
@@ -89,8 +91,9 @@ def test_errors_name_the_remedy(tiny_run: Path, tmp_path: Path, capsys: pytest.C
         str(tmp_path / "first"),
     ]
     assert "train `--stage diffusion` first: this stage goes on from its weights" in fails(capsys, *line)
-    line = ["train", "moving-openmoji", "--preset", "test", "--stage", "mean-flow", "--dry-run"]
-    assert "learned from a flow model" in fails(capsys, *line) or "flow" in capsys.readouterr().out
+    line = ["train", "openmoji", "--preset", "test", "--stage", "mean-flow", "--dry-run"]
+    v = ("--set", "diffusion.noise.shift=1.0", "--set", "diffusion.noise.prediction=v")
+    assert "learned from a flow model, and this one predicts 'v'" in fails(capsys, *line, *v)
 
 
 def test_sentences_are_kept(tmp_path: Path) -> None:
@@ -110,11 +113,3 @@ def test_sentences_are_kept(tmp_path: Path) -> None:
 def test_a_dry_run_measures_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "openmoji", "--preset", "test", "--stage", "mean-flow", "--dry-run"]) == 0
     assert "stage mean-flow: denoiser" in capsys.readouterr().out
-
-
-def test_held_out_losses_are_measured(tiny_run: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run, run)
-    continued(run, "--mean-flow-training.validate-every=1")
-    rows = [json.loads(line) for line in (run / "mean-flow" / "metrics.jsonl").read_text().splitlines()]
-    assert all(row["held_out/loss"] > 0 for row in rows)
