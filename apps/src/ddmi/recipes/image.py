@@ -16,7 +16,7 @@ from ddmi.recipes.paper import (
     paper_vae,
     spectral,
 )
-from ddmi.recipes.presets import Settings, diffusion, mean_flow_training, size_of, training, two_steps
+from ddmi.recipes.presets import Settings, diffusion, guide_after, mean_flow_training, size_of, training, two_steps
 from ddmi_diffusion import TrainerConfig, UNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.image import ImageModality
@@ -69,11 +69,9 @@ _VAES: dict[str, Settings] = {
 }  # fmt: skip
 _DENOISERS: dict[str, Settings] = {
     "test": dict(width=16, multipliers=(1, 2), steps=4),
-    "demo": dict(width=96, multipliers=(1, 2), steps=50, guide_after=0.3, guidance_scale=2.0),
-    "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=50, guide_after=0.1, guidance_scale=2.0),
-    "recommended": dict(
-        width=192, multipliers=(1, 2, 4), blocks=3, steps=50, cache_views=2, guide_after=0.1, guidance_scale=2.0
-    ),
+    "demo": dict(width=96, multipliers=(1, 2), steps=50),
+    "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
+    "recommended": dict(width=192, multipliers=(1, 2, 4), blocks=3, steps=50, cache_views=2),
 }
 
 
@@ -135,7 +133,7 @@ def image_experiment(preset: str, *, largest: int = 512, paper: PaperImages | No
             kl_weight=1e-5, kl_start=1e-5, perceptual=EfficientNetPerceptualConfig() if windows else None
         ),
         vae_training=first,
-        diffusion=diffusion(**_DENOISERS[scale]),
+        diffusion=diffusion(guide_after=guide_after(preset), guidance_scale=2.0, **_DENOISERS[scale]),
         diffusion_training=second,
         mean_flow_training=mean_flow_training(preset),
     )

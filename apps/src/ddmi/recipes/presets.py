@@ -24,7 +24,7 @@ def size_of(preset: str) -> str:
 
 FLOW = NoiseConfig(prediction="flow", times="logit-normal", shift=None)
 VELOCITY = NoiseConfig(prediction="v")
-"""Of videos and radiance fields, where nobody compared the two yet."""
+"""Of videos, where nobody compared the two yet."""
 
 
 def training(*, steps: int, batch_size: int, learning_rate: float, **more: Any) -> TrainerConfig:
@@ -122,7 +122,12 @@ def point_vae(
     )
 
 
-def plane_diffusion(size: str, noise: NoiseConfig) -> DiffusionConfig:
+def guide_after(preset: str) -> float | None:
+    """Part of stage 2 after which its state is kept as the guide: a longer training has a poor enough one sooner."""
+    return {"test": None, "demo": 0.3}.get(preset, 0.1)
+
+
+def plane_diffusion(size: str, noise: NoiseConfig, **more: Any) -> DiffusionConfig:
     """Latent diffusion on three equal planes."""
     width, multipliers, blocks, steps = {
         "test": (16, (1, 2), 1, 4),
@@ -130,4 +135,4 @@ def plane_diffusion(size: str, noise: NoiseConfig) -> DiffusionConfig:
         "small": (128, (1, 2, 4), 1, 50),
         "recommended": (192, (1, 2, 4), 2, 50),
     }[size]
-    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps, noise=noise)
+    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps, noise=noise, **more)

@@ -18,6 +18,7 @@ from ddmi.recipes.presets import (
     FLOW,
     READ_OUT,
     Settings,
+    guide_after,
     mean_flow_training,
     plane_diffusion,
     point_vae,
@@ -89,11 +90,7 @@ def _preset(preset: str, data: Settings) -> Experiment:
         ),
         losses=Losses(kl_weight=1e-6, kl_start=1e-6),
         vae_training=first,
-        diffusion=replace(
-            plane_diffusion(size, FLOW),
-            # a longer training has a poor enough guide sooner
-            guide_after={"test": None, "demo": 0.3}.get(preset, 0.1),
-        ),
+        diffusion=plane_diffusion(size, FLOW, guide_after=guide_after(preset)),
         diffusion_training=second,
         mean_flow_training=mean_flow_training(preset),
     )

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction, PlaneLayout, grid_coordinates
+from ddmi_modalities.area_grid import area_grid
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_bytes, to_float, to_tensor
 from ddmi_modalities.grid_query import GridQuery, GridTargets, draw_mirrored, mirrored
@@ -143,7 +144,8 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
         def shown(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
             return progress(tiles, what=f"reading {options.size[0]} x {options.size[1]}", delay=3)
 
-        return ImageRendering(to_bytes(function.grid(options.size, options.crop, progress=shown)).cpu())
+        values = area_grid(function, options.size, min(self.target_sizes), options.crop, progress=shown)
+        return ImageRendering(to_bytes(values).cpu())
 
     def truth(self, items: Sequence[ImageItem], options: ImageRenderOptions) -> ImageRendering:
         """The data at the wanted size.  Raises ValueError for other than square images: the data are squares."""

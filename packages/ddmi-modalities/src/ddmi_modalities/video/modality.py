@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ddmi_fields import ImplicitFunction, PlaneLayout, grid_coordinates
+from ddmi_modalities.area_grid import area_grid
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.files.pixels import to_bytes, to_float
 from ddmi_modalities.grid_query import GridQuery, GridTargets, draw_mirrored, even_points, mirrored
@@ -166,7 +167,7 @@ class VideoModality(Modality[ClipItem, GridQuery, VideoRenderOptions, VideoRende
         def shown(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
             return progress(tiles, what=f"reading {' x '.join(map(str, size))}", delay=3)
 
-        clips = [to_bytes(one.grid(size, progress=shown)).cpu() for one in function]
+        clips = [to_bytes(area_grid(one, size, min(self.target_sizes), progress=shown)).cpu() for one in function]
         return VideoRendering(torch.cat(clips).transpose(1, 2).contiguous(), options.rate(self.frames))
 
     @torch.no_grad()
