@@ -79,7 +79,8 @@ class Screening:
         with start_run(experiment, directory, fresh=False) as run:
             if self.vae is not None:
                 run.take_vae(self.vae)
-                shutil.copytree(self.vae / "latents", directory / "latents", dirs_exist_ok=True)
+                if (self.vae / "latents").exists():
+                    shutil.copytree(self.vae / "latents", directory / "latents", dirs_exist_ok=True)
             start = time.monotonic()
             run.train(("diffusion",) if self.vae is not None else ("vae", "diffusion"), resume=True)
             seconds = time.monotonic() - start

@@ -13,7 +13,7 @@ from ddmi_modalities.metrics.pairs import bicubic
 from ddmi_modalities.modality import FunctionSource
 
 RESOLUTIONS = (32, 64, 256, 1024)
-SHOWN = 4  # a sample of the sheet that is shown at every size
+SHOWN = 12  # a sample of the sheet that is shown at every size
 
 
 def report_images(modality: ImageModality, model: FunctionSource, album: Album, seed: int = 0) -> None:
