@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import check_shapes, load_weights, read_tensors
+from ddmi.model_directory import HUB, model_directory
 from ddmi.serialization import errors_of, experiment_text, read_experiment_file
 from ddmi_diffusion import (
     Conditioning,
@@ -167,7 +168,8 @@ class DDMI(nn.Module):
         return FEW if sampler == "mean-flow" and own.sampler != sampler else own.num_steps
 
     def _mean_flow(self, guidance_scale: float | None) -> LatentDiffusion:
-        if self.mean_flow is None:
+        found = self.diffusion if self.diffusion is not None and self.diffusion.takes_spans else self.mean_flow
+        if found is None:
             raise ValueError(
                 f"this model has no {MEAN_FLOW}: train it with `ddmi train ... --stage mean-flow --resume`, or name "
                 "another sampler"
@@ -178,7 +180,7 @@ class DDMI(nn.Module):
                 f"sample: the mean flow was trained with guidance_scale {trained} and has no other; leave it out, or "
                 "name another sampler"
             )
-        return self.mean_flow
+        return found
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "count ..."]) -> ImplicitFunction:
@@ -230,40 +232,56 @@ class DDMI(nn.Module):
         """
         return self.vae.function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
 
-    def save_pretrained(self, directory: Path | str) -> None:
+    def of_few_steps(self) -> DDMI:
+        """The same model whose denoiser is its mean flow, without a guide: half as large, and sampled in few steps."""
+        flow, diffusion = self._mean_flow(None), self.experiment.diffusion
+        settings = replace(diffusion.of_mean_flow, sampler="mean-flow", num_steps=2 * FEW, guide_after=None)
+        experiment = replace(self.experiment, diffusion=settings)
+        return DDMI(experiment, self.vae, self.latent_space, flow, self.conditioner)
+
+    def save_pretrained(self, directory: Path | str, *, half: bool = False) -> None:
         """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide and
-        mean_flow.
+        mean_flow; with `half` weights in half precision, to which the model's own are rounded.
 
         manifest.json lists their hashes, by which they are checked when they are loaded.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        save_listed(directory / VAE, self.vae.state_dict())
+        if half:
+            self.half().float()  # hashes say which weights belong together: they are of what will be read
+
+        def save(name: str, part: nn.Module, meta: dict[str, str] | None = None) -> None:
+            weights = part.state_dict()
+            if half:
+                weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+            save_listed(directory / name, weights, meta)
+
+        save(VAE, self.vae)
         if self.latent_space is not None and self.diffusion is not None:
             latent_space = self.latent_space
             meta = {"plane_shapes": json.dumps(latent_space.plane_shapes), "packing": latent_space.packing}
             meta[AUTOENCODER] = weights_sha256(self.vae)
             save_listed(directory / LATENT_SPACE, latent_space.tensors(), meta)
             if self.conditioner is not None:
-                save_listed(directory / CONDITIONER, self.conditioner.state_dict())
+                save(CONDITIONER, self.conditioner)
             if self.guide is not None:
-                save_listed(directory / GUIDE, self.guide.state_dict())
-            save_listed(directory / DENOISER, self.diffusion.state_dict())
+                save(GUIDE, self.guide)
+            save(DENOISER, self.diffusion)
             if self.mean_flow is not None:
-                meta = {TRAINED: weights_sha256(self.diffusion)}
-                save_listed(directory / MEAN_FLOW, self.mean_flow.state_dict(), meta)
+                save(MEAN_FLOW, self.mean_flow, {TRAINED: weights_sha256(self.diffusion)})
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
 
     @classmethod
     def from_pretrained(cls, source: Path | str, *, device: torch.device | str = "cpu") -> DDMI:
-        """Loads a directory, or a repository on the Hugging Face hub (hf:OWNER/NAME[@REVISION]), in evaluation mode.
+        """Loads a model, in evaluation mode.
 
-        Of a repository the commit is logged, and is the model's `revision`.
+        `source` is a directory, a repository on the Hugging Face hub (hf:OWNER/NAME[@REVISION]), whose commit is logged
+        and is the model's `revision`, or the name of an installed model, such as those of the distribution ddmi-models.
 
         Raises ValueError that names the file and the remedy: a directory without a model, a truncated file, weights of
         another configuration.
         """
-        directory = _directory(source)
+        directory = model_directory(source)
         experiment = read_experiment(directory)
         vae = _loaded(
             lambda: experiment.vae.build(experiment.modality.layout), directory / VAE,
@@ -333,30 +351,3 @@ def read_experiment(directory: Path) -> Experiment:
         what = "not there" if not directory.exists() else f"no run or model: it has no {CONFIG}"
         raise ValueError(f"{directory} is {what}; give a directory made by `ddmi train` or save_pretrained")
     return read_experiment_file(path)
-
-
-HUB = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-"""A repository on the Hugging Face hub: hf:OWNER/NAME, or hf:OWNER/NAME@REVISION."""
-
-
-def _directory(source: Path | str) -> Path:
-    """A local directory, or the snapshot of a repository that `HUB` names: nothing else leads to the network."""
-    text = str(source)
-    named = HUB.fullmatch(text)
-    if named is None:
-        if text.startswith("hf:"):
-            raise ValueError(f"{text!r} names no repository; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
-        path = Path(source).expanduser()
-        if not path.exists() and HUB.fullmatch(f"hf:{text}"):
-            raise ValueError(f"there is no directory {text!r} here; a repository on the hub is named hf:{text}")
-        return path
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        patterns = ["*.json", "*.safetensors"]
-        path = Path(snapshot_download(named["name"], revision=named["revision"], allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ValueError(f"{text!r} could not be had ({str(error).splitlines()[0]})") from error
-    logger.info("%s is commit %s", text, path.name)
-    return path

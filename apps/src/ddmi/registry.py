@@ -1,7 +1,8 @@
-"""What is installed: kinds of signal, recipes, and types of settings by the words that name them.
+"""What is installed: kinds of signal, recipes, models, and types of settings by the words that name them.
 
 Distributions announce the first two by entry points, this one too: `ddmi.modalities` holds `ModalitySpec`s, and
-`ddmi.recipes` functions from a preset to an `Experiment`.  Nothing is imported before it is asked for.
+`ddmi.recipes` functions from a preset to an `Experiment`.  `ddmi.models` holds directories of trained models.  Nothing
+is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddmi.experiment.nodes import NODES
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ddmi_modalities.modality import Modality
     from ddmi_modalities.spec import ModalitySpec
 
-MODALITY_GROUP, RECIPE_GROUP = "ddmi.modalities", "ddmi.recipes"
+MODALITY_GROUP, RECIPE_GROUP, MODEL_GROUP = "ddmi.modalities", "ddmi.recipes", "ddmi.models"
 """Groups of entry points."""
 
 if TYPE_CHECKING:
@@ -75,6 +77,12 @@ def make_experiment(name: str, preset: str, data: str | None = None) -> Experime
     from ddmi_modalities.modality import with_source
 
     return replace(experiment, modality=with_source(experiment.modality, data))
+
+
+@cache
+def installed_models() -> Mapping[str, Path]:
+    """The directories of installed models by name."""
+    return {name: Path(found) for name, found in _loaded(MODEL_GROUP).items()}
 
 
 @cache

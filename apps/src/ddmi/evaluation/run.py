@@ -115,10 +115,7 @@ def evaluate_run(
         (directory / EVALUATIONS).mkdir(parents=True, exist_ok=True)
         path = directory / EVALUATIONS / f"{name}.json"
         atomic_write_text(path, json.dumps(record, indent=2, sort_keys=True, default=str, allow_nan=False) + "\n")
-        current = [
-            one for one in read_evaluations(directory) if one["sha256_checkpoint"] == record["sha256_checkpoint"]
-        ]
-        flat = {key: value for one in current for key, value in one["metrics"].items()}
+        flat = measured_figures(directory)
         atomic_write_text(directory / METRICS, json.dumps(flat, indent=2, sort_keys=True, allow_nan=False) + "\n")
     if not keep_samples:
         samples.remove()
@@ -129,6 +126,13 @@ def evaluate_run(
     if keep_samples:
         logger.info("the samples are in %s: remove it when no other protocol needs them", directory / GENERATED)
     return metrics
+
+
+def measured_figures(directory: Path) -> dict[str, float]:
+    """The flat numbers of all evaluations of the weights that a run holds now."""
+    known = checkpoint_sha256(directory)
+    current = [one for one in read_evaluations(directory) if one["sha256_checkpoint"] == known]
+    return {key: value for one in current for key, value in one["metrics"].items()}
 
 
 def checkpoint_sha256(directory: Path) -> dict[str, str]:

@@ -22,6 +22,9 @@ from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.memory import check_fits
 from ddmi_vae import Randomness
 
+OWN_DATA = "Made by rules that come with ddmi (MIT); nobody else's data."
+"""What is said of procedural data."""
+
 Item_co = TypeVar("Item_co", covariant=True)
 Item = TypeVar("Item", default=Any)
 Query = TypeVar("Query", default=Any)
@@ -127,6 +130,11 @@ class Modality(ABC, Generic[Item, Query, Options, Rendered]):
     @abstractmethod
     def layout(self) -> PlaneLayout:
         """The axes of the domain and the planes that span it."""
+
+    @property
+    def attribution(self) -> str | None:
+        """Whose the data are and under which licence, as what is made of them must say; None: nobody told."""
+        return None
 
     @property
     @abstractmethod

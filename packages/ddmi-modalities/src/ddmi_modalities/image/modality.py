@@ -72,6 +72,12 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
         return PlaneLayout.image()
 
     @property
+    def attribution(self) -> str | None:
+        from ddmi_modalities.drawings.openmoji import ATTRIBUTION
+
+        return ATTRIBUTION if self.source == "openmoji" else None
+
+    @property
     def RenderOptions(self) -> type[ImageRenderOptions]:
         return ImageRenderOptions
 

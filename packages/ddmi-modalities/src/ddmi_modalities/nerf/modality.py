@@ -17,7 +17,7 @@ from ddmi_modalities.datasets.named_draws import named_generator
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.extent import FIELD_HALF, Extent
 from ddmi_modalities.geometry.cameras import Cameras
-from ddmi_modalities.modality import Batch, DataSet, Modality
+from ddmi_modalities.modality import OWN_DATA, Batch, DataSet, Modality
 from ddmi_modalities.nerf.data.sources import open_scenes, read_scene
 from ddmi_modalities.nerf.items import NerfItem, RayQuery
 from ddmi_modalities.nerf.render.views import Pictures, coloured_mesh, depth_picture, render_views
@@ -84,6 +84,10 @@ class NerfModality(Modality[NerfItem, RayQuery, NerfRenderOptions, NerfRendering
     @property
     def layout(self) -> PlaneLayout:
         return PlaneLayout.triplane(align_corners=self.align_corners)
+
+    @property
+    def attribution(self) -> str | None:
+        return OWN_DATA if self.source == "turntable" else None
 
     @property
     def RenderOptions(self) -> type[NerfRenderOptions]:

@@ -16,7 +16,7 @@ from ddmi_fields import ImplicitFunction, PlaneLayout
 from ddmi_modalities.datasets.named_draws import named_generator
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.extent import Extent
-from ddmi_modalities.modality import Batch, DataSet, Modality
+from ddmi_modalities.modality import OWN_DATA, Batch, DataSet, Modality
 from ddmi_modalities.shape.data.furniture import HoldOut
 from ddmi_modalities.shape.data.sources import open_shapes, read_cloud
 from ddmi_modalities.shape.items import ShapeItem
@@ -68,6 +68,10 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
     @property
     def layout(self) -> PlaneLayout:
         return PlaneLayout.triplane(align_corners=self.align_corners)
+
+    @property
+    def attribution(self) -> str | None:
+        return OWN_DATA if self.source == "furniture" else None
 
     @property
     def RenderOptions(self) -> type[ShapeRenderOptions]:

@@ -83,6 +83,12 @@ class VideoModality(Modality[ClipItem, GridQuery, VideoRenderOptions, VideoRende
         return PlaneLayout.video(align_corners=self.align_corners)
 
     @property
+    def attribution(self) -> str | None:
+        from ddmi_modalities.drawings.openmoji import ATTRIBUTION
+
+        return ATTRIBUTION if self.source == "moving-openmoji" else None
+
+    @property
     def RenderOptions(self) -> type[VideoRenderOptions]:
         return VideoRenderOptions
 
