@@ -26,6 +26,7 @@ from ddmi_diffusion import NoiseConfig
 from ddmi_fields import ImplicitFunction
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.nerf import NerfModality
+from ddmi_modalities.video import VideoModality
 
 SAVED = sorted((Path(__file__).parent / "saved_runs").glob("*.json"))
 
@@ -96,10 +97,9 @@ def in_0_1(experiment: Experiment) -> Experiment:
         return experiment
     first, second = replace(experiment.vae_training, validate_every=0), experiment.diffusion
     vae: Any = experiment.vae
-    if second.noise.prediction == "flow":
-        second = replace(
-            second, noise=NoiseConfig(prediction="v"), sampler="ddim", guide_after=None, guidance_scale=3.0
-        )
+    second = replace(second, noise=NoiseConfig(prediction="v"), sampler="ddim")
+    if not isinstance(experiment.modality, VideoModality):  # which had its guide
+        second = replace(second, guide_after=None, guidance_scale=3.0)
     if (rate := RATES.get(type(experiment.modality), {}).get(experiment.preset)) is not None:
         first = replace(first, optimizer="adamw", learning_rate=rate)
     if isinstance(experiment.modality, NerfModality):

@@ -7,7 +7,6 @@ from typing import Any
 from ddmi.experiment.config import Experiment, VAEConfig
 from ddmi.recipes.paper import Epochs, paper_autoencoder, paper_denoiser, paper_losses, paper_plane_diffusion
 from ddmi.recipes.presets import (
-    FLOW,
     READ_OUT,
     Settings,
     guide_after,
@@ -69,7 +68,7 @@ def nerf_experiment(preset: str, *, source: str) -> Experiment:
         ),
         losses=NerfLosses(kl_weight=1e-6, kl_start=1e-6, opacity=OpacityConfig(weight=0.5, steps=500)),
         vae_training=first,
-        diffusion=plane_diffusion(size, FLOW, guide_after=guide_after(preset), guidance_scale=2.0),
+        diffusion=plane_diffusion(size, guide_after=guide_after(preset), guidance_scale=2.0),
         diffusion_training=second,
         mean_flow_training=mean_flow_training(preset),
     )

@@ -23,8 +23,6 @@ def size_of(preset: str) -> str:
 
 
 FLOW = NoiseConfig(prediction="flow", times="logit-normal", shift=None)
-VELOCITY = NoiseConfig(prediction="v")
-"""Of videos, where nobody compared the two yet."""
 
 
 def training(*, steps: int, batch_size: int, learning_rate: float, **more: Any) -> TrainerConfig:
@@ -73,12 +71,11 @@ def diffusion(
     steps: int,
     blocks: int = 1,
     packing: Packing = "grid",
-    noise: NoiseConfig = FLOW,
     **more: Any,
 ) -> DiffusionConfig:
     """A U-Net that attends at every level; `more` is of `DiffusionConfig`."""
     return DiffusionConfig(
-        noise=noise,
+        noise=FLOW,
         denoiser=UNetConfig(
             width=width,
             multipliers=multipliers,
@@ -91,7 +88,7 @@ def diffusion(
             positions=packing == "row",
         ),
         packing=packing,
-        sampler="euler" if noise.prediction == "flow" else "ddim",
+        sampler="euler",
         num_steps=steps,
         **more,
     )
@@ -127,7 +124,7 @@ def guide_after(preset: str) -> float | None:
     return {"test": None, "demo": 0.3}.get(preset, 0.1)
 
 
-def plane_diffusion(size: str, noise: NoiseConfig, **more: Any) -> DiffusionConfig:
+def plane_diffusion(size: str, **more: Any) -> DiffusionConfig:
     """Latent diffusion on three equal planes."""
     width, multipliers, blocks, steps = {
         "test": (16, (1, 2), 1, 4),
@@ -135,4 +132,4 @@ def plane_diffusion(size: str, noise: NoiseConfig, **more: Any) -> DiffusionConf
         "small": (128, (1, 2, 4), 1, 50),
         "recommended": (192, (1, 2, 4), 2, 50),
     }[size]
-    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps, noise=noise, **more)
+    return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps, **more)

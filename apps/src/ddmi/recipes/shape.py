@@ -15,7 +15,6 @@ from ddmi.recipes.paper import (
     paper_vae,
 )
 from ddmi.recipes.presets import (
-    FLOW,
     READ_OUT,
     Settings,
     guide_after,
@@ -90,7 +89,7 @@ def _preset(preset: str, data: Settings) -> Experiment:
         ),
         losses=Losses(kl_weight=1e-6, kl_start=1e-6),
         vae_training=first,
-        diffusion=plane_diffusion(size, FLOW, guide_after=guide_after(preset)),
+        diffusion=plane_diffusion(size, guide_after=guide_after(preset)),
         diffusion_training=second,
         mean_flow_training=mean_flow_training(preset),
     )

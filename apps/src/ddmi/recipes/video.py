@@ -13,7 +13,7 @@ from ddmi.recipes.paper import (
     paper_vae,
     spectral,
 )
-from ddmi.recipes.presets import VELOCITY, Settings, diffusion, mean_flow_training, size_of, training, two_steps
+from ddmi.recipes.presets import Settings, diffusion, mean_flow_training, size_of, training, two_steps
 from ddmi.reference.latent_config import RowUNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.losses.configs import ClipDiscriminatorConfig, LPIPSConfig, PictureLosses
@@ -88,7 +88,7 @@ def video_experiment(preset: str, *, source: str) -> Experiment:
         # 3e-6 costs 0.6 dB at size demo; 1e-7 and 64 channels gain 0.2 dB, and samples are further from the data.
         losses=PictureLosses(kl_weight=1e-6, kl_start=1e-6),
         vae_training=first,
-        diffusion=diffusion(packing="row", noise=VELOCITY, **latents),
+        diffusion=diffusion(packing="row", **latents),
         diffusion_training=second,
         mean_flow_training=mean_flow_training(preset),
     )
