@@ -70,13 +70,29 @@ def test_tensors_that_a_module_has_assigned_anew_are_seen() -> None:
     assert twin.direction.tolist() == [1.0, 0.0]
 
 
-def test_an_update_needs_the_step() -> None:
-    ema = ExponentialMovingAverage(module())
-    for steps in ((), (-1,)):
-        with pytest.raises(
-            ValueError, match=r"wants the number of steps done, got (None|-1); call update\(step \+ 1\)"
-        ):
-            ema.update(*steps)
+def test_without_steps_calls_are_counted() -> None:
+    module, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    other.load_state_dict(module.state_dict())
+    counted, told = (ExponentialMovingAverage(one, 0.9, every=2) for one in (module, other))
+    for step in range(1, 8):
+        with torch.no_grad():
+            module.weight.add_(1.0)
+            other.weight.add_(1.0)
+        counted.update()
+        told.update(step)
+    assert all(torch.equal(value, told.state_dict()[name]) for name, value in counted.state_dict().items())
+    # an average that was loaded is not forgotten: the decay is the full one
+    again = ExponentialMovingAverage(module, 0.9)
+    again.load_state_dict(counted.state_dict())
+    before = counted.state_dict()["weight"].clone()
+    again.update()
+    torch.testing.assert_close(again.state_dict()["weight"], 0.9 * before + 0.1 * module.weight.detach())
+
+
+def test_a_negative_step_is_refused() -> None:
+    ema = ExponentialMovingAverage(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match=r"wants the number of steps done, got -1; call update\(step \+ 1\)"):
+        ema.update(-1)
 
 
 def test_low_precision_weights_are_averaged_in_float32() -> None:

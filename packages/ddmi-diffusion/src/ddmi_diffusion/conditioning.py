@@ -27,6 +27,23 @@ class Conditioning:
         if not bool(self.mask.any(dim=1).all()):
             raise ValueError("Conditioning: an item has no unmasked token; encode the empty prompt instead")
 
+    @classmethod
+    def from_labels(cls, labels: Int64[Tensor, " batch"], classes: int) -> Conditioning:
+        """One token an item, with a 1 at its class: for class-conditional generation, `condition=classes`.
+
+        -1 is no class, the null condition.
+
+        >>> Conditioning.from_labels(torch.tensor([2, -1]), 3).tokens.tolist()
+        [[[0.0, 0.0, 1.0]], [[0.0, 0.0, 0.0]]]
+        """
+        if len(labels) and (int(labels.min()) < -1 or int(labels.max()) >= classes):
+            raise ValueError(
+                f"Conditioning.from_labels: labels are 0 to {classes - 1}, and -1 for none; got {int(labels.min())} to "
+                f"{int(labels.max())}"
+            )
+        tokens = torch.nn.functional.one_hot(labels + 1, classes + 1)[:, None, 1:].float()
+        return cls(tokens, torch.ones(len(labels), 1, dtype=torch.bool, device=labels.device))
+
     def __len__(self) -> int:
         return self.tokens.shape[0]
 

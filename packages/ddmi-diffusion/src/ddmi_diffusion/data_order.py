@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ddmi_diffusion.randomness import StepRandom, mix_seed
 
@@ -21,6 +22,9 @@ DATA_STREAM = 0
 """`StepRandom` stream of collate; the trainer's objectives use others, so noise never repeats the augmentation."""
 
 Collate = Callable[[list[Any], StepRandom], Any]
+"""Items to a batch; what is random in it comes from the second argument."""
+PlainCollate = Callable[[list[Any]], Any]
+"""As torch's own loaders take it."""
 
 
 @runtime_checkable
@@ -28,6 +32,29 @@ class Items(Sized, Protocol):
     """A map-style data set: a length and items by index."""
 
     def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A collate function that draws nothing."""
+
+    collate: PlainCollate
+
+    def __call__(self, items: list[Any], rng: StepRandom) -> Any:
+        return self.collate(items)
+
+
+def with_random(collate: Collate | PlainCollate | None) -> Collate:
+    """Any collate function as one that is given what to draw from; None: torch's default."""
+    if collate is None:
+        return _Plain(default_collate)
+    try:
+        inspect.signature(collate).bind([], None)
+    except TypeError:
+        return _Plain(collate)  # type: ignore[arg-type]
+    except ValueError:  # of C: no signature
+        pass
+    return collate  # type: ignore[return-value]
 
 
 class DataOrder:

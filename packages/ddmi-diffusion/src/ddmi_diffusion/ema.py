@@ -26,6 +26,7 @@ class ExponentialMovingAverage:
         if every < 1:
             raise ValueError(f"ExponentialMovingAverage: every must be at least 1 step, got {every}")
         self.decay, self.every = decay, every
+        self._done = 0
         self._module = module
         self._average = {k: v.detach().to(torch.float32, copy=True) for k, v in _averaged(module).items()}
 
@@ -33,14 +34,17 @@ class ExponentialMovingAverage:
     def update(self, step: int | None = None) -> None:
         """Take the weights in after `step` steps have been done; does nothing unless `every` divides `step`.
 
-        The n-th update has decay min(decay, (1 + n) / (10 + n)): the average forgets the initial weights quickly.
-        ValueError without the step, or for a negative one.
+        Without `step` calls are counted; a training that is resumed gives it, as the decay follows from it: the n-th
+        update has decay min(decay, (1 + n) / (10 + n)), so that the initial weights are forgotten quickly.
+        ValueError for a negative one.
         """
-        if step is None or step < 0:
+        step = self._done + 1 if step is None else step
+        if step < 0:
             raise ValueError(
                 f"updating a moving average: wants the number of steps done, got {step}; call update(step + 1) after "
-                "step number `step`, counted from 0: the decay follows from it, so that a resumed run goes on alike"
+                "step number `step`, counted from 0, or update() after every step"
             )
+        self._done = step
         if step % self.every:
             return
         n = step // self.every
@@ -69,6 +73,7 @@ class ExponentialMovingAverage:
                 )
         for name, average in self._average.items():
             average.copy_(state[name])
+        self._done = self.every * 10**6  # calls are counted on from where nothing is to be forgotten quickly
 
     @torch.no_grad()
     def copy_to(self, module: nn.Module) -> None:

@@ -59,9 +59,12 @@ class LatentCache:
         return self.rows[index]
 
     def batch(self, rows: Sequence[np.ndarray]) -> LatentBatch:
+        return LatentBatch(*self._moments(rows))
+
+    def _moments(self, rows: Sequence[np.ndarray]) -> tuple[Planes, Planes]:
         values = torch.from_numpy(np.stack(rows).astype(np.float32))
         mean, std = (self._planes(half) for half in values.chunk(2, dim=1))
-        return LatentBatch(mean, std)
+        return mean, std
 
     def collate(self, rows: Sequence[np.ndarray], rng: StepRandom) -> LatentBatch:
         return self.batch(rows)
@@ -73,8 +76,7 @@ class LatentCache:
     def moments(self, batch_size: int = 256) -> Iterable[tuple[Planes, Planes]]:
         """All rows in batches of (mean, std) planes, to fit a `LatentSpace`."""
         for start in range(0, len(self), batch_size):
-            batch = self.batch(list(self.rows[start : start + batch_size]))
-            yield batch.mean, batch.std
+            yield self._moments(list(self.rows[start : start + batch_size]))
 
     @classmethod
     def build(cls, path: Path, key: str, rows: int, batches: Iterable[tuple[Planes, Planes]]) -> LatentCache:

@@ -22,7 +22,8 @@ class LatentBatch:
     """Posterior moments of a batch: planes of means and of standard deviations, and a condition per item."""
 
     mean: Planes
-    std: Planes
+    std: Planes | None = None
+    """None: the latents are the means, as of an autoencoder without a posterior."""
     cond: Conditioning | None = None
     prompts: Tensor | None = None
     """Instead of `cond`: tokenized prompts, for a conditioner that is trained."""
@@ -76,6 +77,8 @@ class DiffusionObjective(Objective):
 
     def drawn(self, latents: LatentBatch, rng: StepRandom) -> Tensor:
         """Packed latents of the posteriors, whitened."""
+        if latents.std is None:
+            return self.latent_space.pack(latents.mean)
         planes = tuple(
             mean + std * rng.normal(*mean.shape[1:]).to(mean)
             for mean, std in zip(latents.mean, latents.std, strict=True)

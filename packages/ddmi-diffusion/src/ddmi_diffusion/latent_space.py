@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -71,13 +71,25 @@ class LatentSpace:
     @classmethod
     def fit(
         cls,
-        moments: Iterable[tuple[Planes, Planes]],
+        moments: Float[Tensor, "item channel rows columns"] | Planes | Iterable[tuple[Planes, Planes]],
         packing: Packing = "grid",
     ) -> LatentSpace:
-        """Mean and standard deviation of z per plane and channel, from batches of posterior (mean, std) planes.
+        """Mean and standard deviation of z per plane and channel.
 
         Var z = Var(posterior mean) + E(posterior variance).  ValueError names the first item that is not finite.
+
+        Args:
+            moments: latents of one plane, or a tuple of planes; or batches of posterior (mean, std) planes.
+            packing: "grid" or "row".
+
+        >>> LatentSpace.fit(torch.randn(100, 4, 8, 8)).shape
+        (4, 8, 8)
         """
+        if isinstance(moments, Tensor):
+            moments = (moments,)
+        if isinstance(moments, tuple) and all(isinstance(plane, Tensor) for plane in moments):
+            planes: Any = moments
+            moments = [(planes, tuple(torch.zeros_like(plane) for plane in planes))]
         count, shapes = 0, None
         first: list[Tensor] = []
         second: list[Tensor] = []

@@ -23,7 +23,7 @@ from ddmi_diffusion.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from ddmi_diffusion.data_order import BatchShare, Collate, Items, StepLoader
+from ddmi_diffusion.data_order import BatchShare, Collate, Items, PlainCollate, StepLoader, with_random
 from ddmi_diffusion.device_transfer import to_device
 from ddmi_diffusion.divergence import (
     NonFiniteLossError,
@@ -65,7 +65,7 @@ class Trainer:
         self,
         objective: nn.Module,
         dataset: Items,
-        collate: Collate,
+        collate: Collate | PlainCollate | None,
         config: TrainerConfig,
         run_dir: Path | str,
         *,
@@ -76,7 +76,8 @@ class Trainer:
         muon_takes: MuonTakes | None = None,
         held_out: HeldOut | None = None,
     ) -> None:
-        """`discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
+        """`collate(items, rng)` makes a batch of items, or `collate(items)`; None is torch's `default_collate`.
+        `discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
         takes its own, the discriminator's parameters take no gradient. `on_preview(steps_done, objective)` is called in
         the main process with the averaged weights, in evaluation mode, without gradients; so is `milestones[n]` after
         n steps. `muon_takes(name, parameter)` says which of the objective's parameters `Muon` serves where it is the
@@ -96,6 +97,7 @@ class Trainer:
             processes=self.accelerator.num_processes,
             rank=self.accelerator.process_index,
         )
+        collate = with_random(collate)
         self.data = StepLoader(dataset, collate, self.share, config.seed)
         for module in (objective, discriminator):
             if config.compile and module is not None:
