@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ from ddmi_diffusion import (
     LatentDiffusion,
     LatentSpace,
     NoiseConfig,
+    ParameterSettings,
     StepRandom,
     Trainer,
     TrainerConfig,
     UNetConfig,
 )
 from ddmi_diffusion.data_order import with_random
+from ddmi_diffusion.trained_objective import SettingsOf
 
 CONFIG = TrainerConfig(
     steps=3, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32", device="cpu", tensorboard=False
@@ -102,3 +105,42 @@ def test_any_collate_function() -> None:
     assert with_random(len)([1, 2], rng) == 2
     assert with_random(lambda items, rng: (items, len(rng)))([1, 2], rng) == ([1, 2], 2)
     assert torch.equal(with_random(None)([torch.zeros(3), torch.ones(3)], rng), torch.tensor([[0.0] * 3, [1.0] * 3]))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_parameters_learn_as_a_function_says(optimizer: str, tmp_path: Path) -> None:
+    z = latents()
+    space = LatentSpace.fit(z)
+    weights: dict[str, dict[str, Tensor]] = {}
+
+    def settings(name: str, _: nn.Parameter) -> ParameterSettings:
+        return ParameterSettings(rate=0.0 if ".middle" in name else 1.0, weight_decay=0.5 if ".up." in name else None)
+
+    def trainer(run: str, settings_of: SettingsOf | None, steps: int) -> Trainer:
+        torch.manual_seed(0)
+        denoiser = UNET.build(space.plane_shapes, "grid")
+        diffusion = LatentDiffusion(denoiser, NoiseConfig(prediction="flow"), space.shape)
+        weights.setdefault("before", {name: value.clone() for name, value in diffusion.state_dict().items()})
+        objective = DiffusionObjective(diffusion, space, moments=first)
+        config = replace(CONFIG, optimizer=optimizer, steps=steps, schedule="constant")  # type: ignore[arg-type]
+        return Trainer(objective, TensorDataset(z), None, config, tmp_path / run, settings_of=settings_of)
+
+    for run, of in (("plain", None), ("set", settings)):
+        one = trainer(run, of, 3)
+        one.fit()
+        weights[run] = {
+            name.removeprefix("diffusion."): value.clone() for name, value in one.objective.state_dict().items()
+        }
+    moved = {name for name, value in weights["set"].items() if not torch.equal(value, weights["before"][name])}
+    assert moved
+    assert not any(".middle" in name for name in moved)
+    assert not torch.equal(weights["set"]["denoiser.up.0.0.block.conv1.weight"],
+                           weights["plain"]["denoiser.up.0.0.block.conv1.weight"])  # fmt: skip
+    # resumed, every parameter finds its own state again
+    trainer("half", settings, 2).fit()
+    again = trainer("half", settings, 3)
+    again.fit(resume=True)
+    assert all(
+        torch.equal(value, weights["set"][name.removeprefix("diffusion.")])
+        for name, value in again.objective.state_dict().items()
+    )

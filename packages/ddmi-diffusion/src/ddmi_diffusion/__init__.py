@@ -25,6 +25,7 @@ from ddmi_diffusion.prompted_latents import PromptedLatents
 from ddmi_diffusion.randomness import StepRandom, seeded_normal
 from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.schedulers import make_scheduler
+from ddmi_diffusion.trained_objective import ParameterSettings
 from ddmi_diffusion.trainer import Trainer
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 from ddmi_diffusion.unet import PlaneUNet, UNetConfig
@@ -53,6 +54,7 @@ __all__ = [
     "NonFiniteLossError",
     "Objective",
     "OptimizerConfig",
+    "ParameterSettings",
     "PlaneDiT",
     "PlaneUNet",
     "Planes",

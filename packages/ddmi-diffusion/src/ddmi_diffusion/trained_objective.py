@@ -22,6 +22,20 @@ from ddmi_diffusion.trainer_config import OptimizerConfig
 MuonTakes = Callable[[str, nn.Parameter], bool]
 """Whether Muon serves the parameter of this name, or AdamW."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterSettings:
+    """How one parameter is trained, where that differs from the others."""
+
+    rate: float = 1.0
+    """Factor of the learning rate."""
+    weight_decay: float | None = None
+    """Instead of the configuration's."""
+
+
+SettingsOf = Callable[[str, nn.Parameter], ParameterSettings]
+"""Those of the parameter of this name."""
+
 _GLOBAL = 6  # kind of stream, beside those of randomness.py and data_order.py
 
 
@@ -47,6 +61,7 @@ class TrainedObjective:
         steps: int,
         accelerator: Accelerator,
         muon_takes: MuonTakes | None = None,
+        settings_of: SettingsOf | None = None,
     ) -> None:
         """Moves the objective to the accelerator's device. Raises ValueError when nothing in it is trainable."""
         named = {name: p for name, p in objective.named_parameters() if p.requires_grad}
@@ -56,6 +71,7 @@ class TrainedObjective:
         self.config = config
         self.rate = config.rate(steps)
         self.parameters = list(named.values())
+        self._settings_of = settings_of or (lambda name, parameter: ParameterSettings())
         self._accelerator = accelerator
         self._wrapped = accelerator.prepare(objective)
         self._named = named
@@ -70,12 +86,34 @@ class TrainedObjective:
         others = {name: p for name, p in self._named.items() if name not in by_muon}
         rate: dict[str, Any] = dict(lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
         self._optimizers.clear()
+        processes = dist.group.WORLD if self._accelerator.num_processes > 1 else None
         if matrices:
-            processes = dist.group.WORLD if self._accelerator.num_processes > 1 else None
-            self._optimizers.append((list(matrices), Muon(matrices.values(), processes=processes, **rate)))
+            self._add(matrices, lambda of: Muon(of, processes=processes, **rate))
         if others:
-            adamw = torch.optim.AdamW(others.values(), betas=self.config.betas, fused=True, **rate)
-            self._optimizers.append((list(others), adamw))
+            self._add(others, lambda of: torch.optim.AdamW(of, betas=self.config.betas, fused=True, **rate))
+
+    def _add(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        make: Callable[[list[nn.Parameter]], torch.optim.Optimizer],
+    ) -> None:
+        """An optimizer with a group for each of the settings that its parameters have."""
+        groups: dict[ParameterSettings, list[str]] = {}
+        for name, parameter in parameters.items():
+            groups.setdefault(self._settings_of(name, parameter), []).append(name)
+        made: torch.optim.Optimizer | None = None
+        for settings, names in groups.items():
+            members = [parameters[name] for name in names]
+            if made is None:
+                made = make(members)
+            else:
+                made.add_param_group({"params": members})
+            group = made.param_groups[-1]
+            group["rate"] = settings.rate
+            if settings.weight_decay is not None:
+                group["weight_decay"] = settings.weight_decay
+        assert made is not None
+        self._optimizers.append(([name for names in groups.values() for name in names], made))
 
     def backward(
         self, batches: Sequence[Any], randoms: Sequence[StepRandom], step: int, *, seed: int, stream: int, bf16: bool
@@ -111,7 +149,7 @@ class TrainedObjective:
         rate = self.rate(step)
         for _, optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["rate"]
             with torch.autocast(self._accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
                 optimizer.step()
         return rate

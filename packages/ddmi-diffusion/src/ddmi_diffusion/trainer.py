@@ -43,7 +43,7 @@ from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.resumption import CHECKPOINTS, check_memory, describe_run, note_changes, starting_point
 from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.run_log import RunLog
-from ddmi_diffusion.trained_objective import Gradients, MuonTakes, TrainedObjective
+from ddmi_diffusion.trained_objective import Gradients, MuonTakes, SettingsOf, TrainedObjective
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 
 logger = logging.getLogger("ddmi")
@@ -74,6 +74,7 @@ class Trainer:
         on_preview: Callable[[int, nn.Module], None] | None = None,
         milestones: Mapping[int, Callable[[int, nn.Module], None]] | None = None,
         muon_takes: MuonTakes | None = None,
+        settings_of: SettingsOf | None = None,
         held_out: HeldOut | None = None,
     ) -> None:
         """`collate(items, rng)` makes a batch of items, or `collate(items)`; None is torch's `default_collate`.
@@ -81,7 +82,8 @@ class Trainer:
         takes its own, the discriminator's parameters take no gradient. `on_preview(steps_done, objective)` is called in
         the main process with the averaged weights, in evaluation mode, without gradients; so is `milestones[n]` after
         n steps. `muon_takes(name, parameter)` says which of the objective's parameters `Muon` serves where it is the
-        optimizer; by default `ddmi_diffusion.muon.inner_matrices`. `held_out` is measured as `config.validate_every`
+        optimizer; by default `ddmi_diffusion.muon.inner_matrices`. `settings_of(name, parameter)` says which learn at
+        another rate or decay otherwise, see `ParameterSettings`. `held_out` is measured as `config.validate_every`
         and `config.patience` say, with the averaged weights, in evaluation mode.
 
         Raises ValueError for an empty data set, a batch that cannot be split, nothing to train or shared parameters.
@@ -102,7 +104,7 @@ class Trainer:
         for module in (objective, discriminator):
             if config.compile and module is not None:
                 module.compile()
-        self._model = TrainedObjective(objective, config, config.steps, self.accelerator, muon_takes)
+        self._model = TrainedObjective(objective, config, config.steps, self.accelerator, muon_takes, settings_of)
         self._judge: TrainedObjective | None = None
         if discriminator is not None:
             shared = {id(p) for p in objective.parameters()} & {id(p) for p in discriminator.parameters()}
