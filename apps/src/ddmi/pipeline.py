@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,7 @@ from ddmi_diffusion import (
     encode_prompts,
     seeded_normal,
 )
+from ddmi_diffusion.device_transfer import to_device
 from ddmi_fields import ImplicitFunction
 from ddmi_modalities.progress import progress
 from ddmi_modalities.text import TextEncoder
@@ -187,6 +188,57 @@ class DDMI(nn.Module):
         """The functions of packed latents."""
         latent_space, _ = self._generative()
         return self.vae.function(latent_space.unpack(latents.to(self.device)))
+
+    @torch.no_grad()
+    def complete(
+        self,
+        query: Any,
+        target: Tensor,
+        *,
+        seed: int = 0,
+        num_steps: int | None = None,
+        prompts: str | Sequence[str] | None = None,
+        guidance_scale: float | None = None,
+        weight: float = 3000.0,
+        inner_steps: int = 10,
+    ) -> ImplicitFunction:
+        """Functions that are as observed where they were observed, and elsewhere as the model finds likely.
+
+        At every step of sampling the latents that the prediction stands for go a few steps of Adam down
+        `weight nll(observed) + |z - z_0|^2 / (2 s^2)`, s the spread that z_0 still has.
+
+        Args:
+            query: where, as the modality's `predict` takes it: coordinates of an image's known pixels, points of a
+                cloud, rays of a few views, some frames.
+            target: (batch, query, channel) values there, as its `nll` takes them; a function an item.
+            seed, num_steps, prompts, guidance_scale: as of `sample`.
+            weight: of what was observed.
+            inner_steps: of Adam in a step of sampling.
+        """
+        latent_space, diffusion = self._generative()
+        modality, config = self.experiment.modality, self.experiment.diffusion
+        query, target = to_device(query, self.device), target.to(self.device)
+
+        def correct(z_0: Tensor, spread: float) -> Tensor:
+            z = z_0.clone().requires_grad_(True)
+            optimizer = torch.optim.Adam([z], lr=0.1)
+            for _ in range(inner_steps):
+                function = self.vae.function(latent_space.unpack(z))
+                observed = modality.nll(modality.predict(function, query), target).sum()
+                loss = weight * observed + (z - z_0).square().sum() / max(2 * spread**2, 1e-4)
+                (z.grad,) = torch.autograd.grad(loss, z)  # of nothing else: the networks stay as they are
+                optimizer.step()
+            return z
+
+        scale = config.guidance_scale if guidance_scale is None else guidance_scale
+        cond, guidance = self._conditions(len(target), prompts, scale, (0.0, 1.0), asked=guidance_scale is not None)
+        sampler = "euler" if config.sampler == "mean-flow" else config.sampler
+        latents = diffusion.sample(
+            len(target), seed=seed, cond=cond, guidance=guidance, sampler=sampler, correct=correct,
+            num_steps=max(25, config.num_steps) if num_steps is None else num_steps,
+            progress=lambda steps: progress(steps, what="completing", delay=3),
+        )  # fmt: skip
+        return self.decode(latents)
 
     def _conditions(
         self,

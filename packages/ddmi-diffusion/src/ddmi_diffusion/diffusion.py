@@ -19,6 +19,8 @@ from ddmi_diffusion.randomness import sampling_generators, seeded_normal
 from ddmi_diffusion.schedulers import check_scheduler, make_scheduler, set_steps
 
 Packed = Float[Tensor, "batch *packed"]
+Correct = Callable[[Tensor, float], Tensor]
+"""Packed latents z_0 and sigma / alpha, the spread of what they may be, to corrected ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,7 @@ class LatentDiffusion(nn.Module):
         cond: Conditioning | None = None,
         guidance: Guidance | None = None,
         initial: Packed | None = None,
+        correct: Correct | None = None,
         progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
     ) -> Packed:
         """`count` packed latents by the reverse process.
@@ -147,6 +150,8 @@ class LatentDiffusion(nn.Module):
             cond: one condition, or one an item.
             guidance: away from the null condition, which goes through the network in the same batch, or from a guide.
             initial: z_T instead of seeded noise, of unit variance.
+            correct: `(z_0, sigma / alpha) -> z_0`: what each step's prediction stands for, corrected, such as towards
+                something that was observed; may use gradients.
             progress: wraps the time steps, such as `tqdm.tqdm`.
 
         ValueError for what does not fit the model, and for latents that became NaN or infinite.
@@ -188,6 +193,8 @@ class LatentDiffusion(nn.Module):
         for t, end in zip(progress(timesteps) if progress else timesteps, ends, strict=True):
             model_input = scheduler.scale_model_input(z, t) if hasattr(scheduler, "scale_model_input") else z
             prediction = self._guided(model_input, float(t), cond, guidance, None if end is None else float(t) - end)
+            if correct is not None:
+                prediction = self._corrected(z, prediction, float(t), correct)
             z = scheduler.step(prediction, t, z, **options, return_dict=False)[0]
             still &= z.isfinite().all()
             good += still
@@ -232,6 +239,14 @@ class LatentDiffusion(nn.Module):
         if guidance is None or not guidance.active(t, cond, self.noise.steps):
             return self.predict(z, times, cond, None if span is None else torch.full_like(times, span))
         return self.guided(z, times, cond, guidance)
+
+    def _corrected(self, z: Packed, prediction: Packed, t: float, correct: Correct) -> Packed:
+        times = torch.full((z.shape[0],), t, dtype=torch.float32, device=z.device)
+        alpha, sigma = self.noise.coefficients(times[:1], z[:1])
+        ratio = math.inf if float(alpha) == 0 else float(sigma / alpha)
+        with torch.enable_grad():
+            z_0 = correct(self.noise.clean(z, prediction, times), ratio).detach()
+        return self.noise.standing_for(z_0, z, times)
 
     def guided(
         self, z: Packed, times: Float[Tensor, " batch"], cond: Conditioning | None, guidance: Guidance

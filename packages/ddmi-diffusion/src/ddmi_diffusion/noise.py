@@ -102,6 +102,28 @@ class NoiseConfig:
         alpha, sigma = self.coefficients(t, z)
         return alpha * noise - sigma * z
 
+    def clean(self, z_t: Tensor, prediction: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The z_0 that a prediction stands for."""
+        alpha, sigma = self.coefficients(t, z_t)
+        if self.prediction == "eps":
+            return (z_t - sigma * prediction) / alpha
+        if self.prediction == "x0":
+            return prediction
+        if self.prediction == "flow":
+            return z_t - sigma * prediction
+        return alpha * z_t - sigma * prediction
+
+    def standing_for(self, z: Tensor, z_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The prediction that stands for this z_0: the inverse of `clean`."""
+        alpha, sigma = self.coefficients(t, z_t)
+        if self.prediction == "eps":
+            return (z_t - alpha * z) / sigma
+        if self.prediction == "x0":
+            return z
+        if self.prediction == "flow":
+            return (z_t - z) / sigma
+        return (alpha * z_t - z) / sigma
+
     def min_snr_weight(self, t: Float[Tensor, " batch"], gamma: float) -> Float[Tensor, " batch"]:
         """Min-SNR-gamma weight of the squared error of the prediction (Hang et al. 2023).
 
