@@ -47,4 +47,5 @@ def test_corrected_samples_go_where_they_are_told(prediction: str, sampler: str)
     made = diffusion.sample(2, correct=told, **how)  # type: ignore[arg-type]
     torch.testing.assert_close(made, torch.full_like(made, 0.25), rtol=1e-3, atol=5e-3)
     assert seen == sorted(seen, reverse=True)  # from pure noise to none
-    assert seen[0] == (math.inf if prediction == "flow" else pytest.approx(seen[0]))
+    assert seen[0] > 10
+    assert seen[0] == math.inf or sampler != "euler"
