@@ -48,7 +48,7 @@ AUTOENCODER = "autoencoder"
 """In the metadata of the latent space: a hash of the autoencoder's weights, which the denoiser belongs to."""
 TRAINED = "denoiser"
 """In the metadata of the mean flow: a hash of the denoiser's weights, from which it was learned."""
-FEW = 2
+FEW = 4
 """Steps of a mean flow, where nobody says how many."""
 
 logger = logging.getLogger("ddmi")
@@ -122,7 +122,7 @@ class DDMI(nn.Module):
         """`count` generated functions; function i depends on (seed, start + i) only, and has every resolution.
 
         Args:
-            num_steps, sampler: default to those of the recipe; two steps of the sampler "mean-flow", after its stage.
+            num_steps, sampler: default to those of the recipe; four steps of the sampler "mean-flow", after its stage.
             prompts: what to generate, one sentence for all or one each; None: anything.
             guidance_scale: w of `worse + w (eps - worse)`, where worse is the prediction without the prompt (0 ignores
                 the prompt), or of the model's guide if it has one; 1 is no guidance; default the recipe's.
@@ -287,7 +287,7 @@ class DDMI(nn.Module):
     def of_few_steps(self) -> DDMI:
         """The same model whose denoiser is its mean flow, without a guide: half as large, and sampled in few steps."""
         flow, diffusion = self._mean_flow(None), self.experiment.diffusion
-        settings = replace(diffusion.of_mean_flow, sampler="mean-flow", num_steps=2 * FEW, guide_after=None)
+        settings = replace(diffusion.of_mean_flow, sampler="mean-flow", num_steps=FEW, guide_after=None)
         experiment = replace(self.experiment, diffusion=settings)
         return DDMI(experiment, self.vae, self.latent_space, flow, self.conditioner)
 

@@ -28,7 +28,7 @@ class Evaluate:
     data: str | None = None
     """Where the data are now, if not where the run was trained."""
     num_steps: int | None = None
-    """Steps of the sampler; default the recipe's, and 2 of mean-flow."""
+    """Steps of the sampler; default the recipe's, and 4 of mean-flow."""
     sampler: str | None = None
     """ddim, ddpm, dpm-solver++, unipc; euler or, after stage mean-flow, mean-flow (flow); default the recipe's."""
     device: str = "auto"

@@ -32,7 +32,7 @@ class Sample:
     seed: int = 0
     """Function i depends on (seed, i) only: the same at every resolution and count."""
     num_steps: int | None = None
-    """Steps of the sampler; default the recipe's, and 2 of mean-flow."""
+    """Steps of the sampler; default the recipe's, and 4 of mean-flow."""
     sampler: str | None = None
     """ddim, ddpm, dpm-solver++, unipc; euler or, after stage mean-flow, mean-flow (flow); default the recipe's."""
     prompt: str | None = None

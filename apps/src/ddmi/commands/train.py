@@ -39,7 +39,7 @@ class Train:
     """Go on where the run was stopped."""
     stage: Literal["vae", "vae-gan", "diffusion", "mean-flow", "all"] = "all"
     """Which stage to train; all: both, and vae-gan where the recipe has a discriminator.  mean-flow goes on from the
-    second one, for samples in two steps."""
+    second one, for samples in few steps."""
     vae: Path | None = None
     """Take the autoencoder of this run, of the same architecture, instead of training stage 1."""
     dry_run: bool = False

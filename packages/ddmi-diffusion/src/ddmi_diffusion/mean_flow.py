@@ -18,8 +18,6 @@ Times = Float[Tensor, " batch"]
 """In (0, 1], from data to noise."""
 LEG = 0.1
 """Of the time from data to noise: the part of a span that the trained flow model walks itself."""
-WALKED = 0.5
-"""Part of a batch whose z_t are the network's own."""
 INSTANT = 0.25
 """Part of a batch without a span: the velocity itself."""
 
@@ -33,9 +31,7 @@ class MeanFlowObjective(Objective):
 
         u(z_t, r, t) (t - r) = v (t - s) + u(z_s, r, s) (s - r),   z_s = z_t - v (t - s)
 
-    v is Heun's over the leg, and the second u the network's own, held fixed.  Without a span u = v.  Half of the z_t
-    are noised data, half are where the network's own first step leads: guidance takes samples to other places than
-    data.
+    v is Heun's over the leg, and the second u the network's own, held fixed.  Without a span u = v.
 
     Args:
         student: a `LatentDiffusion` of flow whose denoiser takes spans; it starts from the weights of the trained one.
@@ -71,9 +67,7 @@ class MeanFlowObjective(Objective):
             span = t * rng.uniform().to(z.device) * (rng.uniform() >= INSTANT).to(z.device)
             noise = rng.normal(*z.shape[1:]).to(z)
             cond = trained.condition(latents, rng)
-            walked = _each(rng.uniform().to(z.device), z) < WALKED
-            own = noise - _each(1 - t, z) * self._mean_velocity(noise, torch.ones_like(t), 1 - t, cond)
-            z_t = torch.where(walked, own, self.student.noise.add_noise(z, noise, t * self.student.noise.steps))
+            z_t = self.student.noise.add_noise(z, noise, t * self.student.noise.steps)
             target = self._target(z_t, t, span, cond)
         return {"loss": (self._mean_velocity(z_t, t, span, cond) - target).square().mean()}
 
