@@ -97,7 +97,8 @@ def in_0_1(experiment: Experiment) -> Experiment:
         return experiment
     first, second = replace(experiment.vae_training, validate_every=0), experiment.diffusion
     vae: Any = experiment.vae
-    second = replace(second, noise=NoiseConfig(prediction="v"), sampler="ddim")
+    steps = second.num_steps if experiment.preset == "test" else 50
+    second = replace(second, noise=NoiseConfig(prediction="v"), sampler="ddim", num_steps=steps)
     if not isinstance(experiment.modality, VideoModality):  # which had its guide
         second = replace(second, guide_after=None, guidance_scale=3.0)
     if (rate := RATES.get(type(experiment.modality), {}).get(experiment.preset)) is not None:

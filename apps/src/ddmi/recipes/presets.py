@@ -88,7 +88,7 @@ def diffusion(
             positions=packing == "row",
         ),
         packing=packing,
-        sampler="euler",
+        sampler="dpm-solver++",  # 20 steps are as good as 50 of Euler
         num_steps=steps,
         **more,
     )
@@ -128,8 +128,8 @@ def plane_diffusion(size: str, **more: Any) -> DiffusionConfig:
     """Latent diffusion on three equal planes."""
     width, multipliers, blocks, steps = {
         "test": (16, (1, 2), 1, 4),
-        "demo": (96, (1, 2), 1, 50),
-        "small": (128, (1, 2, 4), 1, 50),
-        "recommended": (192, (1, 2, 4), 2, 50),
+        "demo": (96, (1, 2), 1, 20),
+        "small": (128, (1, 2, 4), 1, 20),
+        "recommended": (192, (1, 2, 4), 2, 20),
     }[size]
     return diffusion(width=width, multipliers=multipliers, blocks=blocks, steps=steps, **more)

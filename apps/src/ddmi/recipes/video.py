@@ -59,9 +59,9 @@ def video_experiment(preset: str, *, source: str) -> Experiment:
     }[scale]
     latents: Settings = {
         "test": dict(width=16, multipliers=(1, 2), steps=4, guide_after=0.5),
-        "demo": dict(width=64, multipliers=(1, 2), steps=50, cached_items=6000, guide_after=0.075, guidance_scale=2.0),
-        "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=50),
-        "recommended": dict(width=192, multipliers=(1, 2, 4), blocks=2, steps=50),
+        "demo": dict(width=64, multipliers=(1, 2), steps=20, cached_items=6000, guide_after=0.075, guidance_scale=2.0),
+        "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=20),
+        "recommended": dict(width=192, multipliers=(1, 2, 4), blocks=2, steps=20),
     }[scale]
     first, second = {
         "test": (two_steps(), two_steps()),
