@@ -233,7 +233,12 @@ class LatentDiffusion(nn.Module):
         return "weights and inputs are finite, so the network overflowed: look at the size of its weights"
 
     def _guided(
-        self, z: Packed, t: float, cond: Conditioning | None, guidance: Guidance | None, span: float | None
+        self,
+        z: Packed,
+        t: float,
+        cond: Conditioning | None,
+        guidance: Guidance | None,
+        span: float | None = None,
     ) -> Packed:
         times = torch.full((z.shape[0],), t, dtype=torch.float32, device=z.device)
         if guidance is None or not guidance.active(t, cond, self.noise.steps):

@@ -173,7 +173,9 @@ class VideoModality(Modality[ClipItem, GridQuery, VideoRenderOptions, VideoRende
         def shown(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
             return progress(tiles, what=f"reading {' x '.join(map(str, size))}", delay=3)
 
-        clips = [to_bytes(area_grid(one, size, min(self.target_sizes), progress=shown)).cpu() for one in function]
+        clips = [
+            to_bytes(area_grid(one, size, min(self.size, *self.target_sizes), progress=shown)).cpu() for one in function
+        ]
         return VideoRendering(torch.cat(clips).transpose(1, 2).contiguous(), options.rate(self.frames))
 
     @torch.no_grad()
