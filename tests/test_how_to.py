@@ -104,7 +104,7 @@ def test_a_recipe(page: Callable[[str], Path], tmp_path: Path, capsys: pytest.Ca
         cache.cache_clear()
     assert main(["recipes"]) == 0
     listed = " ".join(capsys.readouterr().out.split())
-    assert "sketches OpenMoji by a transformer, with more weight on the prior; no recommended or paper" in listed
+    assert "sketches OpenMoji by a transformer, with more weight on the prior; no evening, recommended, paper" in listed
     saved = train(tmp_path / "run", "sketches")
     assert (saved["recipe"], saved["diffusion"]["denoiser"]["type"]) == ("sketches", "denoiser/dit")
 

@@ -20,6 +20,6 @@ class Recipes:
         known = recipes()
         width = max(map(len, known))
         for name, recipe in sorted(known.items()):
-            lacking = " or ".join(preset for preset in PRESETS if preset not in recipe.presets)
+            lacking = ", ".join(preset for preset in PRESETS if preset not in recipe.presets)
             print(f"{name:{width}}  {recipe.summary}{lacking and f'; no {lacking}'}")
         print(f"\npresets: {', '.join(PRESETS)}.  `{PROGRAM} train RECIPE --preset P --help` shows all settings.")
