@@ -32,8 +32,8 @@ def model_directory(source: Path | str) -> Path:
     if re.fullmatch(r"[\w-]+", text):
         known = ", ".join(sorted(installed_models())) or "none"
         raise ValueError(
-            f"there is no directory {text!r} here, and no installed model of this name (installed: {known}); "
-            "`uv pip install ddmi-models` brings trained ones, `ddmi train RECIPE` makes one"
+            f"there is no directory {text!r} here, and no installed model of this name (installed: {known}); install "
+            "the distribution that announces it, or train one with `ddmi train RECIPE`"
         )
     return path
 

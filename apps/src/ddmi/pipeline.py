@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -150,13 +151,8 @@ class DDMI(nn.Module):
         guidance_interval: tuple[float, float] = (0.0, 1.0),
     ) -> Float[Tensor, "count ..."]:
         """The packed latents of the functions that `sample` gives."""
-        _, diffusion = self._generative()
-        config = self.experiment.diffusion
-        sampler = sampler or config.sampler
-        scale = config.guidance_scale if guidance_scale is None else guidance_scale
-        cond, guidance = self._conditions(count, prompts, scale, guidance_interval, asked=guidance_scale is not None)
-        if sampler == "mean-flow":
-            diffusion, guidance = self._mean_flow(guidance_scale), None
+        sampler = sampler or self.experiment.diffusion.sampler
+        diffusion, cond, guidance = self._chosen(sampler, count, prompts, guidance_scale, guidance_interval)
         return diffusion.sample(
             count, seed=seed, start=start, cond=cond, guidance=guidance, sampler=sampler,
             num_steps=self.steps_of(sampler) if num_steps is None else num_steps,
@@ -168,18 +164,36 @@ class DDMI(nn.Module):
         own = self.experiment.diffusion
         return FEW if sampler == "mean-flow" and own.sampler != sampler else own.num_steps
 
-    def _mean_flow(self, guidance_scale: float | None) -> LatentDiffusion:
+    def _chosen(
+        self,
+        sampler: str,
+        count: int,
+        prompts: str | Sequence[str] | None,
+        guidance_scale: float | None,
+        interval: tuple[float, float] = (0.0, 1.0),
+    ) -> tuple[LatentDiffusion, Conditioning | None, Guidance | None]:
+        """The network that a sampler needs, the conditions, and the guidance that it has not learned already."""
+        _, diffusion = self._generative()
+        trained = self.experiment.diffusion.guidance_scale
+        if sampler == "mean-flow":
+            diffusion = self._mean_flow()
+        if not diffusion.takes_spans:
+            scale = trained if guidance_scale is None else guidance_scale
+            return diffusion, *self._conditions(count, prompts, scale, interval, asked=guidance_scale is not None)
+        if guidance_scale not in (None, trained) or interval != (0.0, 1.0):
+            raise ValueError(
+                f"sample: the mean flow was trained with guidance_scale {trained} at all times and has no other; leave "
+                "guidance out, or take the model before that stage and another sampler"
+            )
+        cond, _ = self._conditions(count, prompts, 1.0, interval, asked=False)
+        return diffusion, cond, None
+
+    def _mean_flow(self) -> LatentDiffusion:
         found = self.diffusion if self.diffusion is not None and self.diffusion.takes_spans else self.mean_flow
         if found is None:
             raise ValueError(
                 f"this model has no {MEAN_FLOW}: train it with `ddmi train ... --stage mean-flow --resume`, or name "
                 "another sampler"
-            )
-        trained = self.experiment.diffusion.guidance_scale
-        if guidance_scale is not None and guidance_scale != trained:
-            raise ValueError(
-                f"sample: the mean flow was trained with guidance_scale {trained} and has no other; leave it out, or "
-                "name another sampler"
             )
         return found
 
@@ -215,8 +229,15 @@ class DDMI(nn.Module):
             weight: of what was observed.
             inner_steps: of Adam in a step of sampling.
         """
-        latent_space, diffusion = self._generative()
+        latent_space, _ = self._generative()
         modality, config = self.experiment.modality, self.experiment.diffusion
+        if target.ndim < 2 or not len(target) or not bool(target.isfinite().all()):
+            raise ValueError(
+                f"complete: target is (batch, query, channel) with finite values, for at least one function; got "
+                f"{tuple(target.shape)} with {int((~target.isfinite()).sum())} that are not finite"
+            )
+        if not 0 < weight < math.inf or inner_steps < 1:
+            raise ValueError(f"complete: weight is positive and inner_steps at least 1, got {weight} and {inner_steps}")
         query, target = to_device(query, self.device), target.to(self.device)
 
         def correct(z_0: Tensor, spread: float) -> Tensor:
@@ -230,9 +251,8 @@ class DDMI(nn.Module):
                 optimizer.step()
             return z
 
-        scale = config.guidance_scale if guidance_scale is None else guidance_scale
-        cond, guidance = self._conditions(len(target), prompts, scale, (0.0, 1.0), asked=guidance_scale is not None)
         sampler = "euler" if config.sampler == "mean-flow" else config.sampler
+        diffusion, cond, guidance = self._chosen(sampler, len(target), prompts, guidance_scale)
         latents = diffusion.sample(
             len(target), seed=seed, cond=cond, guidance=guidance, sampler=sampler, correct=correct,
             num_steps=max(25, config.num_steps) if num_steps is None else num_steps,
@@ -286,7 +306,7 @@ class DDMI(nn.Module):
 
     def of_few_steps(self) -> DDMI:
         """The same model whose denoiser is its mean flow, without a guide: half as large, and sampled in few steps."""
-        flow, diffusion = self._mean_flow(None), self.experiment.diffusion
+        flow, diffusion = self._mean_flow(), self.experiment.diffusion
         settings = replace(diffusion.of_mean_flow, sampler="mean-flow", num_steps=FEW, guide_after=None)
         experiment = replace(self.experiment, diffusion=settings)
         return DDMI(experiment, self.vae, self.latent_space, flow, self.conditioner)
@@ -328,7 +348,7 @@ class DDMI(nn.Module):
         """Loads a model, in evaluation mode.
 
         `source` is a directory, a repository on the Hugging Face hub (hf:OWNER/NAME[@REVISION]), whose commit is logged
-        and is the model's `revision`, or the name of an installed model, such as those of the distribution ddmi-models.
+        and is the model's `revision`, or the name of a model that an installed distribution announces.
 
         Raises ValueError that names the file and the remedy: a directory without a model, a truncated file, weights of
         another configuration.

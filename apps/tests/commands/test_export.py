@@ -76,7 +76,8 @@ def test_cards_of_all_kinds(recipe: str, part: str) -> None:
 
 def test_what_is_there_stays(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").write_text("x")
-    assert "is not empty; name a new directory" in fails(capsys, "export", tiny_run, "--out", tmp_path)
+    assert "is a file, or not empty; name a new directory" in fails(capsys, "export", tiny_run, "--out", tmp_path)
+    assert "is a file, or not empty" in fails(capsys, "export", tiny_run, "--out", tmp_path / "mine")
     assert "has no mean_flow.safetensors" in fails(capsys, "export", tiny_run, "--mean-flow", "--out", tmp_path / "new")
 
 
@@ -102,8 +103,8 @@ def test_a_name_that_is_not_installed_has_two_remedies(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     message = fails(capsys, "sample", "openmoji")
-    assert "no installed model of this name (installed: drawings); `uv pip install ddmi-models` brings" in message
-    assert "`ddmi train RECIPE` makes one" in message
+    assert "no installed model of this name (installed: drawings); install the distribution" in message
+    assert "or train one with `ddmi train RECIPE`" in message
 
 
 def test_models_are_found_by_their_entry_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -32,4 +32,12 @@ def test_what_was_observed_comes_out(recipe: str) -> None:
     assert misses(completed) < misses(model.sample(2, num_steps=4, guidance_scale=1.0)) - 1e-3
     again = model.complete(batch.query, batch.target, num_steps=4, guidance_scale=1.0)
     assert misses(again) == misses(completed)
+    with pytest.raises(
+        ValueError, match=r"finite values, for at least one function; got .* with 1 that are not finite"
+    ):
+        broken = batch.target.float().clone()
+        broken.view(-1)[0] = float("nan")
+        model.complete(batch.query, broken, num_steps=4)
+    with pytest.raises(ValueError, match="weight is positive and inner_steps at least 1, got 0.0 and 10"):
+        model.complete(batch.query, batch.target, weight=0.0)
     assert all(parameter.grad is None for parameter in vae.parameters())

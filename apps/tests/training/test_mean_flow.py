@@ -11,7 +11,7 @@ import torch
 
 from ddmi import DDMI
 from ddmi.cli import main
-from ddmi_diffusion import LatentDiffusion
+from ddmi_diffusion import LatentDiffusion, encode_prompts
 
 from ..command_line import fails
 
@@ -106,8 +106,19 @@ def test_sentences_are_kept(tmp_path: Path) -> None:
         model.sample_latents(1, seed=1, sampler="mean-flow", prompts=prompt) for prompt in ("a table", "a chair")
     )
     assert not torch.equal(one, other)
-    with pytest.raises(ValueError, match=r"the mean flow was trained with guidance_scale 3.0 and has no other"):
+    with pytest.raises(
+        ValueError, match=r"the mean flow was trained with guidance_scale 3.0 at all times and has no other"
+    ):
         model.sample(1, sampler="mean-flow", prompts="a table", guidance_scale=7.0)
+    with pytest.raises(ValueError, match=r"at all times and has no other"):
+        model.sample(1, sampler="mean-flow", prompts="a table", guidance_interval=(0.2, 0.8))
+    # its guidance is in it: by another sampler too, it is not guided once more
+    alone = model.of_few_steps()
+    assert alone.diffusion is not None
+    plain = alone.diffusion.sample(
+        1, seed=1, num_steps=3, sampler="euler", cond=encode_prompts(alone.conditioner, ["a table"], "cpu")
+    )
+    assert torch.equal(alone.sample_latents(1, seed=1, num_steps=3, sampler="euler", prompts="a table"), plain)
 
 
 def test_a_dry_run_measures_it(capsys: pytest.CaptureFixture[str]) -> None:

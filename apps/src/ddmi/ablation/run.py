@@ -76,6 +76,8 @@ def ablate(ablation: Ablation, out: Path, device: torch.device | str = "cpu") ->
         if not _measured(directory, ablation.evaluation):
             # seeds of samples are alike, so that runs differ by their training only
             evaluate_run(DDMI.from_pretrained(directory, device=device), directory, OFFLINE, ablation.evaluation)
+            (directory / LATENTS).unlink(missing_ok=True)  # of other weights
+        if _latents_of(directory) is None:
             _measure_latents(directory, device)
     figures = {
         name: {
@@ -106,12 +108,20 @@ def _measured(directory: Path, settings: Any) -> bool:
     """Whether the weights that the run holds were evaluated with these settings."""
     wanted = OFFLINE, json.loads(json.dumps(asdict(settings), default=str)), checkpoint_sha256(directory)
     keys = "protocol", "settings", "sha256_checkpoint"
-    return (directory / LATENTS).exists() and any(
-        tuple(record[key] for key in keys) == wanted for record in read_evaluations(directory)
-    )
+    return any(tuple(record[key] for key in keys) == wanted for record in read_evaluations(directory))
+
+
+def _latents_of(directory: Path) -> dict[str, float] | None:
+    """What `_measure_latents` wrote; None where there is nothing that can be read."""
+    try:
+        found = read_json(directory / LATENTS)
+    except ValueError:
+        return None
+    numbers = isinstance(found, dict) and all(isinstance(one, int | float) for one in found.values())
+    return found if numbers else None
 
 
 def _metrics(directory: Path) -> dict[str, float]:
     (record,) = (one for one in read_evaluations(directory) if one["protocol"] == OFFLINE)
     metrics: dict[str, float] = record["metrics"]
-    return metrics | read_json(directory / LATENTS)
+    return metrics | (_latents_of(directory) or {})

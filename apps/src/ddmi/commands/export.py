@@ -36,8 +36,8 @@ class Export:
         from ddmi_diffusion import atomic_write_text
 
         no_more(rest)
-        if self.out.exists() and any(self.out.iterdir()):
-            raise ValueError(f"--out {self.out} is not empty; name a new directory")
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise ValueError(f"--out {self.out} is a file, or not empty; name a new directory")
         model = DDMI.from_pretrained(self.run_dir)
         figures = {} if self.mean_flow else measured_figures(self.run_dir)
         if self.mean_flow:
