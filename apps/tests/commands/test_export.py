@@ -98,6 +98,15 @@ def test_an_installed_model_by_its_name(installed: str, tmp_path: Path, monkeypa
         DDMI.from_pretrained(installed)
 
 
+@pytest.mark.parametrize("command", ["evaluate", "report", "analyze"])
+def test_nothing_is_written_under_an_installed_name(
+    installed: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "`ddmi export drawings --out DIR` makes it one" in fails(capsys, command, installed)
+    assert not (tmp_path / "drawings").exists()
+
+
 def test_a_name_that_is_not_installed_has_two_remedies(
     installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

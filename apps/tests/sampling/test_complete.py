@@ -32,11 +32,9 @@ def test_what_was_observed_comes_out(recipe: str) -> None:
     assert misses(completed) < misses(model.sample(2, num_steps=4, guidance_scale=1.0)) - 1e-3
     again = model.complete(batch.query, batch.target, num_steps=4, guidance_scale=1.0)
     assert misses(again) == misses(completed)
-    with pytest.raises(
-        ValueError, match=r"finite values, for at least one function; got .* with 1 that are not finite"
-    ):
-        broken = batch.target.float().clone()
-        broken.view(-1)[0] = float("nan")
+    broken = batch.target.float().clone()
+    broken.view(-1)[0] = float("nan")
+    with pytest.raises(ValueError, match="finite values, for at least one function; got .* with 1 that are not finite"):
         model.complete(batch.query, broken, num_steps=4)
     with pytest.raises(ValueError, match="weight is positive and inner_steps at least 1, got 0.0 and 10"):
         model.complete(batch.query, batch.target, weight=0.0)

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from ddmi.commands.line import PROGRAM, parse
+from ddmi.commands.line import PROGRAM, own_directory, parse
 
 logger = logging.getLogger("ddmi")
 
@@ -42,6 +42,6 @@ class Analyze:
         modality = model.experiment.modality
         if self.data:
             modality = with_source(modality, self.data)
-        out = self.out or self.run_dir / "analysis"
+        out = self.out or own_directory(self.run_dir) / "analysis"
         for path in analyze_run(model, modality, out, settings, seed=self.seed):
             logger.info("wrote %s", path)

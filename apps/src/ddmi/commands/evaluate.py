@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import tyro
 from tyro.conf import Positional
 
-from ddmi.commands.line import PROGRAM, parse, with_new_names
+from ddmi.commands.line import PROGRAM, own_directory, parse, with_new_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Evaluate:
         rest = with_new_names(rest, {"guidance": "guidance-scales", "fvd-count": "count"})
         settings = parse(protocol.settings, rest, f"{PROGRAM} evaluate RUN")
         metrics = evaluate_run(
-            model, self.run_dir, self.protocol, settings,
+            model, own_directory(self.run_dir), self.protocol, settings,
             modality=with_source(modality, self.data) if self.data else modality,
             seed=self.seed, num_steps=self.num_steps, sampler=self.sampler, keep_samples=self.keep_samples,
         )  # fmt: skip

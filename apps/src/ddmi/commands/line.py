@@ -69,6 +69,15 @@ def _with_new_name(arg: str, renamed: Mapping[str, str]) -> str:
     return f"--{new}{equals}{value}"
 
 
+def own_directory(run_dir: Path) -> Path:
+    """A run's directory, to write beside it.  ValueError for a model elsewhere: a folder of its name would hide it."""
+    if not run_dir.expanduser().is_dir():
+        raise ValueError(
+            f"{run_dir} is no directory of yours to write to; `{PROGRAM} export {run_dir} --out DIR` makes it one"
+        )
+    return run_dir
+
+
 def open_run(run_dir: Path, rest: Sequence[str], command: str, device: str) -> tuple[DDMI, Any]:
     """The model of a run on its device, and the rest of the line as its modality's options of rendering."""
     from ddmi.machine.processes import find_device, join_processes

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from ddmi.commands.line import no_more
+from ddmi.commands.line import no_more, own_directory
 
 logger = logging.getLogger("ddmi")
 
@@ -42,7 +42,7 @@ class Report:
         model = DDMI.from_pretrained(self.run_dir, device=find_device(self.device))
         modality = model.experiment.modality
         report = spec_of(modality).report_function()
-        album = Album(self.out or self.run_dir / "report")
+        album = Album(self.out or own_directory(self.run_dir) / "report")
         report(with_source(modality, self.data) if self.data else modality, model, album, self.seed)
         for path in album.paths:
             logger.info("wrote %s", path)
