@@ -19,7 +19,7 @@ from .loader import Loader, check
 
 @cache
 def tiny_model() -> Any:
-    """Both stages and a guide, untrained."""
+    """Both stages, a guide and a mean flow, untrained."""
     import dataclasses
 
     from ddmi.pipeline import DDMI
@@ -35,9 +35,9 @@ def tiny_model() -> Any:
     with torch.no_grad():
         shapes = [tuple(plane.shape[1:]) for plane in vae.encode((item,)).mean]
     space = LatentSpace.identity(shapes, diffusion.packing)
-    return DDMI(
-        experiment, vae, space, diffusion.build(shapes, space.shape), guide=diffusion.build(shapes, space.shape)
-    )
+    built, guide = (diffusion.build(shapes, space.shape) for _ in range(2))
+    mean_flow = diffusion.of_mean_flow.build(shapes, space.shape)
+    return DDMI(experiment, vae, space, built, guide=guide, mean_flow=mean_flow)
 
 
 def _write_model(folder: Path) -> None:
@@ -56,7 +56,8 @@ def _read_model(folder: Path) -> object:
 
     model = DDMI.from_pretrained(folder / "model")
     json.loads(experiment_text(model.experiment))
-    return [*model.vae.state_dict().values(), *(model.diffusion.state_dict().values() if model.diffusion else ())]
+    parts = [model.vae, model.diffusion, model.guide, model.mean_flow]
+    return [weight for part in parts if part is not None for weight in part.state_dict().values()]
 
 
 def _read_configuration(folder: Path) -> object:

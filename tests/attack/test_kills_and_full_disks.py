@@ -39,6 +39,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "furniture-text": ("furniture-text",),
     "openmoji-gan": ("openmoji", "--set", "losses.discriminator=patch", *GAN),
     "openmoji-guide": ("openmoji", "--diffusion.guide-after", "0.5"),
+    "openmoji-held-out": ("openmoji", "--vae-training.validate-every=1", "--vae-training.patience=9"),
 }
 
 pytestmark = pytest.mark.attack

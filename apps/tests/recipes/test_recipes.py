@@ -141,3 +141,23 @@ def test_data_of_another_kind_are_refused(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "py" / "data_batch_1").write_bytes(b"\x80")
     assert "take the binary version" in message("cifar10", tmp_path / "py")
     assert "captions.tablechair.csv" in message("text2shape", miniatures.shapenet(tmp_path / "shapes"))
+
+
+@pytest.mark.parametrize("recipe", ["openmoji", "furniture-text", "turntable", "moving-openmoji"])
+def test_held_out_losses_are_measured_in_all_presets_but_two(recipe: str) -> None:
+    for preset in RECIPES[recipe].presets:
+        experiment = make_experiment(recipe, preset)
+        for config in (experiment.vae_training, experiment.diffusion_training):
+            wanted = 0 if preset in ("test", "paper") else max(500, config.steps // 20)
+            assert config.validate_every == wanted
+
+
+@pytest.mark.parametrize("recipe", ["openmoji", "furniture", "furniture-text", "turntable", "moving-openmoji"])
+def test_an_evening_trains_the_networks_of_the_demo_for_longer(recipe: str) -> None:
+    demo, evening = (make_experiment(recipe, preset) for preset in ("demo", "evening"))
+    assert evening.vae == demo.vae
+    assert evening.diffusion.denoiser == demo.diffusion.denoiser
+    for one, other in (
+        (demo.vae_training, evening.vae_training), (demo.diffusion_training, evening.diffusion_training)
+    ):  # fmt: skip
+        assert other.steps >= 3 * one.steps

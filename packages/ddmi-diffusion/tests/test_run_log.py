@@ -49,3 +49,17 @@ def test_tensorboard_is_written_where_it_is_installed(tmp_path: Path) -> None:
     log.write(0, {"loss": 1.0})
     log.close()
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_held_out_losses_are_logged_drawn_and_shown_until_the_next(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = RunLog(tmp_path, total=3)
+    log.write(0, {"loss": 1.0, "held_out/nll": 0.5, "held_out/kl": 7.0})
+    log.write(1, {"loss": 0.9})
+    assert "loss=0.9, held_out/nll=0.5" in str(log._bar.postfix)
+    assert "kl" not in str(log._bar.postfix)  # one number tells how it goes
+    log.close()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["held_out/kl"] == 7.0
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [one.value for one in events.Scalars("held_out/nll")] == [0.5]

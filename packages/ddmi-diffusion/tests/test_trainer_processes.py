@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -123,14 +124,18 @@ def test_two_processes_follow_one_to_rounding(tmp_path: Path, optimizer: str) ->
         port = str(free.getsockname()[1])
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
-    options = ["--dropout", "0", "--accumulate", "2", "--optimizer", optimizer]
+    options = ["--dropout", "0", "--accumulate", "2", "--optimizer", optimizer, "--validate-every", "7"]
     line = [*launch, str(SCRIPT), str(tmp_path / "two"), *options]
     done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("of 2 processes") == 2  # `--cpu` in the place of `--multi_gpu` would start one
-    tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2, optimizer=optimizer).fit()
+    tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2, optimizer=optimizer, validate_every=7).fit()
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     for name in one:
         if not name.split("/")[0].endswith("optimizer"):
             torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5, msg=name)
-    assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == 14
+    lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
+    assert len(lines[1]) == 14
+    held_out = [[json.loads(line)["held_out/loss"] for line in rows if "held_out" in line] for rows in lines]
+    assert len(held_out[0]) == 2
+    assert held_out[1] == pytest.approx(held_out[0], rel=1e-4)

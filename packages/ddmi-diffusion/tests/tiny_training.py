@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ddmi_diffusion import atomic_files, checkpoint
+from ddmi_diffusion.held_out import HeldOut
 from ddmi_diffusion.objective import Objective
 from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.trainer import Trainer
@@ -94,7 +95,8 @@ def trainer(run_dir: Path, *, delay: float = 0.0, dropout: float = 0.2, **change
     """The run that is killed and resumed: dropout, two objectives, an average of the weights."""
     judge = Judge()
     model = Regression(dropout=dropout, judge=judge.net)
-    return Trainer(model, Points(delay), collate, config(**changes), run_dir, discriminator=judge)
+    held_out = HeldOut(Points(), most=13)
+    return Trainer(model, Points(delay), collate, config(**changes), run_dir, discriminator=judge, held_out=held_out)
 
 
 def _kill_in_second_save() -> None:
@@ -118,12 +120,14 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--optimizer", default="adamw")
+    parser.add_argument("--validate-every", type=int, default=0)
     parser.add_argument("--die-in-save", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.die_in_save:
         _kill_in_second_save()
     changes = {"num_workers": options.workers, "accumulate": options.accumulate, "optimizer": options.optimizer}
+    changes["validate_every"] = options.validate_every
     trained = trainer(options.run_dir, delay=options.delay, dropout=options.dropout, **changes)
     trained.fit()
     print(f"of {trained.accelerator.num_processes} processes")

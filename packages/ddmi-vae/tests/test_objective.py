@@ -180,3 +180,21 @@ def test_spectral_norms_of_parametrised_weights() -> None:
     for layer in module:
         parametrize.register_parametrization(layer, "weight", Doubled())
     torch.testing.assert_close(SpectralRegulariser(module)().detach(), 2 * before, rtol=1e-2, atol=0)
+
+
+def test_without_gradients_the_terms_of_training_are_left_out() -> None:
+    vae, batch = small_vae(), pictures(3)
+
+    def adversary(*_: object) -> Tensor:
+        raise AssertionError("it weighs itself by gradients")
+
+    objective = VAEObjective(
+        vae, predict=read, nll=laplace_nll, kl_weight=lambda step: 0.1, adversarial=adversary,
+        spectral_weight=lambda step: 1e-3,
+    )  # fmt: skip
+    before = {name: value.clone() for name, value in objective.state_dict().items()}
+    with torch.no_grad():
+        out = objective(batch, step=5, rng=Draws(3))
+    assert set(out) == {"loss", "aux", "nll", "kl"}
+    torch.testing.assert_close(out["loss"], out["nll"] + 0.1 * out["kl"])
+    assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
