@@ -58,9 +58,7 @@ class Run:
     def train(self, stages: tuple[str, ...], resume: bool) -> None:
         """Trains the stages in order.  With `resume`, finished ones are left as they are."""
         for stage in stages:
-            {"vae": self.vae, "vae-gan": self.vae_gan, "diffusion": self.diffusion, "mean-flow": self.mean_flow}[stage](
-                resume
-            )
+            getattr(self, stage.replace("-", "_"))(resume)
 
     # --- stage 1 -----------------------------------------------------------------------------------------------
 

@@ -91,38 +91,32 @@ class NoiseConfig:
         alpha, sigma = self.coefficients(t, z)
         return alpha * z + sigma * noise
 
+    def _parts(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """(a, b) of what is predicted, `a z_0 + b eps`."""
+        if self.prediction == "eps":
+            return 0.0, 1.0
+        if self.prediction == "x0":
+            return 1.0, 0.0
+        if self.prediction == "flow":
+            return -1.0, 1.0
+        return -sigma, alpha
+
     def target(self, z: Tensor, noise: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
         """What the denoiser is to predict: eps, v = alpha eps - sigma z, z_0, or eps - z_0."""
-        if self.prediction == "eps":
-            return noise
-        if self.prediction == "x0":
-            return z
-        if self.prediction == "flow":
-            return noise - z
-        alpha, sigma = self.coefficients(t, z)
-        return alpha * noise - sigma * z
+        a, b = self._parts(*self.coefficients(t, z))
+        return a * z + b * noise
 
     def clean(self, z_t: Tensor, prediction: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
-        """The z_0 that a prediction stands for."""
+        """The z_0 that a prediction stands for, from `z_t = alpha z_0 + sigma eps` and `prediction = a z_0 + b eps`."""
         alpha, sigma = self.coefficients(t, z_t)
-        if self.prediction == "eps":
-            return (z_t - sigma * prediction) / alpha
-        if self.prediction == "x0":
-            return prediction
-        if self.prediction == "flow":
-            return z_t - sigma * prediction
-        return alpha * z_t - sigma * prediction
+        a, b = self._parts(alpha, sigma)
+        return (b * z_t - sigma * prediction) / (b * alpha - a * sigma)
 
     def standing_for(self, z: Tensor, z_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
         """The prediction that stands for this z_0: the inverse of `clean`."""
         alpha, sigma = self.coefficients(t, z_t)
-        if self.prediction == "eps":
-            return (z_t - alpha * z) / sigma
-        if self.prediction == "x0":
-            return z
-        if self.prediction == "flow":
-            return (z_t - z) / sigma
-        return (alpha * z_t - z) / sigma
+        a, b = self._parts(alpha, sigma)
+        return a * z + b * (z_t - alpha * z) / sigma
 
     def min_snr_weight(self, t: Float[Tensor, " batch"], gamma: float) -> Float[Tensor, " batch"]:
         """Min-SNR-gamma weight of the squared error of the prediction (Hang et al. 2023).
