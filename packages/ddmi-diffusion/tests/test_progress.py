@@ -19,6 +19,7 @@ def test_a_line_now_and_then_where_there_is_no_terminal(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "ddmi")
+    monkeypatch.setattr(logging.getLogger("ddmi"), "handlers", [])  # an application's, of a test before
     now = [1000.0]
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
     with Progress(total=100, desc="stage vae", unit="steps", initial=10) as bar:
