@@ -149,13 +149,14 @@ class DDMI(nn.Module):
         prompts: str | Sequence[str] | None = None,
         guidance_scale: float | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
+        initial: Float[Tensor, "count ..."] | None = None,
     ) -> Float[Tensor, "count ..."]:
-        """The packed latents of the functions that `sample` gives."""
+        """The packed latents of the functions that `sample` gives, or of those that grow from `initial`, unit noise."""
         sampler = sampler or self.experiment.diffusion.sampler
         diffusion, cond, guidance = self._chosen(sampler, count, prompts, guidance_scale, guidance_interval)
         return diffusion.sample(
             count, seed=seed, start=start, cond=cond, guidance=guidance, sampler=sampler,
-            num_steps=self.steps_of(sampler) if num_steps is None else num_steps,
+            num_steps=self.steps_of(sampler) if num_steps is None else num_steps, initial=initial,
             progress=lambda steps: progress(steps, what="sampling", delay=3),
         )  # fmt: skip
 
@@ -290,11 +291,15 @@ class DDMI(nn.Module):
         guidance = Guidance(scale=scale, null=null, start=interval[0], stop=interval[1])
         return encode_prompts(self.conditioner, prompts, self.device), guidance
 
+    def noise(self, numbers: Sequence[int], *, seed: int = 0) -> Float[Tensor, "count ..."]:
+        """What the samples of these numbers grow from."""
+        latent_space, _ = self._generative()
+        return seeded_normal(seed, numbers, *latent_space.shape)
+
     @torch.no_grad()
     def prior(self, count: int, *, seed: int = 0, start: int = 0) -> ImplicitFunction:
         """What no diffusion gives: standard normal draws in the whitened space, un-whitened and decoded."""
-        latent_space, _ = self._generative()
-        return self.decode(seeded_normal(seed, range(start, start + count), *latent_space.shape))
+        return self.decode(self.noise(range(start, start + count), seed=seed))
 
     @torch.no_grad()
     def reconstruct(self, inputs: tuple[Tensor, ...]) -> ImplicitFunction:
