@@ -18,6 +18,7 @@ from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import check_shapes, load_weights, read_tensors
+from ddmi.machine.stored_precision import Precision, restored, stored
 from ddmi.model_directory import HUB, model_directory
 from ddmi.serialization import errors_of, experiment_text, read_experiment_file
 from ddmi_diffusion import (
@@ -316,22 +317,22 @@ class DDMI(nn.Module):
         experiment = replace(self.experiment, diffusion=settings)
         return DDMI(experiment, self.vae, self.latent_space, flow, self.conditioner)
 
-    def save_pretrained(self, directory: Path | str, *, half: bool = False) -> None:
+    def save_pretrained(self, directory: Path | str, *, precision: Precision = "full") -> None:
         """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide and
-        mean_flow; with `half` weights in half precision, to which the model's own are rounded.
+        mean_flow.
 
-        manifest.json lists their hashes, by which they are checked when they are loaded.
+        In less than full precision the model's own weights are rounded alike.  "int8" is of denoisers: the autoencoder,
+        on which every value depends, is in half precision then.  manifest.json lists the files' hashes, by which they
+        are checked when they are loaded.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        if half:
-            self.half().float()  # hashes say which weights belong together: they are of what will be read
 
-        def save(name: str, part: nn.Module, meta: dict[str, str] | None = None) -> None:
-            weights = part.state_dict()
-            if half:
-                weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-            save_listed(directory / name, weights, meta)
+        def save(name: str, part: nn.Module, hashed: tuple[str, nn.Module] | None = None) -> None:
+            weights = stored(part.state_dict(), "half" if name == VAE and precision == "int8" else precision)
+            part.load_state_dict(restored(weights))
+            # hashes say which weights belong together: they are of what will be read
+            save_listed(directory / name, weights, hashed and {hashed[0]: weights_sha256(hashed[1])})
 
         save(VAE, self.vae)
         if self.latent_space is not None and self.diffusion is not None:
@@ -345,7 +346,7 @@ class DDMI(nn.Module):
                 save(GUIDE, self.guide)
             save(DENOISER, self.diffusion)
             if self.mean_flow is not None:
-                save(MEAN_FLOW, self.mean_flow, {TRAINED: weights_sha256(self.diffusion)})
+                save(MEAN_FLOW, self.mean_flow, (TRAINED, self.diffusion))
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
 
     @classmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -46,6 +46,7 @@ class Content:
         return cls(data, "model/gltf-binary")
 
 
+@runtime_checkable
 class Question(Protocol):
     """A frozen dataclass whose fields are numbers, flags and words with defaults, checked when it is made."""
 
