@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlencode
 
-from ddmi_modalities.exploration import Asked, Question
+from ddmi_modalities.exploration import Asked
+
+Kind = TypeVar("Kind")
 
 WORDS: Mapping[str, bool] = {"true": True, "false": False}
 
 
-def question_of(kind: type[Question], params: Mapping[str, str]) -> Question:
-    """A question with fields from words.  ValueError for unknown names and for what is no number."""
+def question_of(kind: type[Kind], params: Mapping[str, str]) -> Kind:
+    """A dataclass, such as a `Question`, with fields from words.  ValueError for unknown names and for no numbers."""
     hints = get_type_hints(kind)
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # a question is a dataclass
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # it is a dataclass
     if unknown := set(params) - known:
         raise ValueError(f"{sorted(unknown)[0]!r} is unknown here; known: {', '.join(sorted(known)) or 'nothing'}")
     return kind(**{name: _value(name, hints[name], word) for name, word in params.items()})
@@ -37,7 +39,7 @@ def _value(name: str, wanted: Any, word: str) -> Any:
 def address(asked: Asked) -> str:
     """A question as a page writes it: QUESTION?NAME=VALUE&..., in the order of the names, numbers as in JavaScript."""
 
-    def word(value: float | str | bool) -> str:
+    def word(value: int | float | str | bool) -> str:
         if isinstance(value, bool):
             return "true" if value else "false"
         return value if isinstance(value, str) else f"{value:g}"

@@ -114,13 +114,13 @@ def explorer(models: Mapping[str, Explored], token: str | None = None) -> Starle
 
     async def sample(request: Request) -> Response:
         model = model_of(request)
-        how = question_of(HowToSample, _own(request))  # type: ignore[arg-type]
-        return _streamed(desk, lambda: _shown(model, model.sample(how)))  # type: ignore[arg-type]
+        how = question_of(HowToSample, _own(request))
+        return _streamed(desk, lambda: _shown(model, model.sample(how)))
 
     async def between(request: Request) -> Response:
         model = model_of(request)
-        how = question_of(HowToGoBetween, _own(request))  # type: ignore[arg-type]
-        return _streamed(desk, lambda: _shown(model, model.between(how)))  # type: ignore[arg-type]
+        how = question_of(HowToGoBetween, _own(request))
+        return _streamed(desk, lambda: _shown(model, model.between(how)))
 
     async def encode(request: Request) -> Response:
         model, data = model_of(request), bytearray()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
@@ -46,11 +47,20 @@ def progress(items: Iterable[Any] | None = None, *, what: str, total: int | None
     watcher = _WATCHER.get()
     if watcher is not None and items is not None:
         total = len(items) if total is None and isinstance(items, Sized) else total
-        items = _told(items, watcher, what, total)
+        items = _Told(items, watcher, what, total)
     return _Setting.bar(items, desc=what, total=total, delay=delay, leave=False, disable=None, dynamic_ncols=True)
 
 
-def _told(items: Iterable[Any], watcher: Watcher, what: str, total: int | None) -> Iterator[Any]:
-    for done, item in enumerate(items):
-        watcher(what, done, total)
-        yield item
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """The items, of each of which the watcher is told; as often iterated over as they can be."""
+
+    items: Iterable[Any]
+    watcher: Watcher
+    what: str
+    total: int | None
+
+    def __iter__(self) -> Iterator[Any]:
+        for done, item in enumerate(self.items):
+            self.watcher(self.what, done, self.total)
+            yield item
