@@ -28,10 +28,10 @@ def _value(name: str, wanted: Any, word: str) -> Any:
         if word not in WORDS:
             raise ValueError(f"{name} is true or false, got {word!r}")
         return WORDS[word]
-    if wanted not in (int, float):
+    if wanted not in (int, float, int | float):
         return word
     try:
-        return wanted(word)
+        return int(word) if wanted is int else float(word)
     except ValueError:
         raise ValueError(f"{name} is a {'whole ' * (wanted is int)}number, got {word!r}") from None
 

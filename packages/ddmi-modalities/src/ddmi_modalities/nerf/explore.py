@@ -25,11 +25,11 @@ OWN = NerfRenderOptions()
 class Look:
     """A picture from a camera that looks at the centre."""
 
-    azimuth: float = 45.0
+    azimuth: int | float = 45.0
     """Degrees round the vertical."""
-    elevation: float = OWN.elevation
+    elevation: int | float = OWN.elevation
     """Degrees above the horizon."""
-    distance: float = OWN.distance
+    distance: int | float = OWN.distance
     """From the centre, in half sides of the scene's cube."""
     size: int = 128
     """Pixels a side."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
@@ -60,8 +60,9 @@ class Shaded:
 class Slice:
     """Occupancy on a plane across one axis: from white, outside, to black, inside; grey is unsure."""
 
-    axis: Literal["x", "y", "z"] = "y"
-    at: float = 0.0
+    axis: str = "y"
+    """x, y or z."""
+    at: int | float = 0.0
     """Where on it, in field coordinates."""
 
     def __post_init__(self) -> None:

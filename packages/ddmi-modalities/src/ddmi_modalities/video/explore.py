@@ -54,7 +54,7 @@ class Clip:
     """The whole clip as MP4 or GIF."""
 
     frames: int = 32
-    fps: float = 16.0
+    fps: int | float = 16.0
     size: int = 128
     """Pixels a side."""
     gif: bool = False
