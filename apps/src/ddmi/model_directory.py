@@ -33,7 +33,8 @@ def model_directory(source: Path | str) -> Path:
         known = ", ".join(sorted(installed_models())) or "none"
         raise ValueError(
             f"there is no directory {text!r} here, and no installed model of this name (installed: {known}); install "
-            "the distribution that announces it, or train one with `ddmi train RECIPE`"
+            "the distribution that announces it, such as ddmi-models (`uv pip install ddmi-models`), or train one with "
+            "`ddmi train RECIPE`"
         )
     return path
 
