@@ -16,6 +16,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 LIBRARIES = sorted(p.parent.name for p in (ROOT / "packages").glob("*/pyproject.toml"))
+ALONE = [name for name in LIBRARIES if name != "ddmi-models"]
+"""Those that need no application."""
 WORKERS = ("-n", str(min(4, os.cpu_count() or 1)))
 """Tests by several processes of one thread: on two cores in half the time of one process of two."""
 IN_THE_GATE = "not wheels and not attack and not browser"
@@ -156,7 +158,7 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("name", LIBRARIES, ids=LIBRARIES)
+@nox.parametrize("name", ALONE, ids=ALONE)
 def package(session: nox.Session, name: str) -> None:
     """One package alone: its wheel and declared dependencies in an empty environment, its own tests run there.
 
