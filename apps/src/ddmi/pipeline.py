@@ -260,6 +260,37 @@ class DDMI(nn.Module):
         )  # fmt: skip
         return self.decode(latents)
 
+    @torch.no_grad()
+    def edit(
+        self,
+        inputs: tuple[Tensor, ...],
+        *,
+        t_start: float = 0.5,
+        seed: int = 0,
+        num_steps: int | None = None,
+        sampler: str | None = None,
+        prompts: str | Sequence[str] | None = None,
+        guidance_scale: float | None = None,
+    ) -> ImplicitFunction:
+        """Functions like those of encoder inputs, drawn anew from a part of the noise process on (SDEdit).
+
+        Args:
+            inputs: as of `reconstruct`.
+            t_start: that part, in [0, 1]: 0 gives the reconstructions, 1 samples that have nothing of the inputs.
+            seed, num_steps, sampler, prompts, guidance_scale: as of `sample`; of the steps, those within the part are
+                taken.
+        """
+        latent_space, _ = self._generative()
+        initial = latent_space.pack(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
+        sampler = sampler or self.experiment.diffusion.sampler
+        diffusion, cond, guidance = self._chosen(sampler, len(initial), prompts, guidance_scale)
+        latents = diffusion.sample(
+            len(initial), seed=seed, cond=cond, guidance=guidance, sampler=sampler, initial=initial, t_start=t_start,
+            num_steps=self.steps_of(sampler) if num_steps is None else num_steps,
+            progress=lambda steps: progress(steps, what="editing", delay=3),
+        )  # fmt: skip
+        return self.decode(latents)
+
     def _conditions(
         self,
         count: int,

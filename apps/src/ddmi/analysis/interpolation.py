@@ -43,6 +43,6 @@ def interpolated(model: DDMI, first: int, second: int, *, seed: int, parts: int)
         num_steps=config.num_steps,
         sampler="ddim" if config.sampler == "ddpm" else config.sampler,
         cond=None if model.conditioner is None else encode_prompts(model.conditioner, [""], model.device),
-        initial=slerp(ends[0], ends[1], parts),
+        noise=slerp(ends[0], ends[1], parts),
     )
     return model.decode(latents)
