@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,8 @@ from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import check_shapes, load_weights, read_tensors
-from ddmi.model_directory import HUB, model_directory
+from ddmi.model_card import model_card
+from ddmi.model_directory import HUB, check_repository, model_directory, upload
 from ddmi.serialization import errors_of, experiment_text, read_experiment_file
 from ddmi_diffusion import (
     Conditioning,
@@ -373,6 +375,33 @@ class DDMI(nn.Module):
             if self.mean_flow is not None:
                 save(MEAN_FLOW, self.mean_flow, {TRAINED: weights_sha256(self.diffusion)})
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        half: bool = False,
+        figures: Mapping[str, float] | None = None,
+    ) -> str:
+        """Makes the model, with its card, the content of a repository on the Hugging Face hub; returns the commit's
+        address.  `from_pretrained("hf:OWNER/NAME")` has it back.
+
+        Args:
+            repo_id: OWNER/NAME; made where it is not there.
+            private: whether a new repository is; None: as its owner's default.
+            half: as of `save_pretrained`.
+            figures: what was measured of it, for the card.
+
+        ValueError where the hub refuses, with the remedy.
+        """
+        check_repository(repo_id)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, half=half)
+            name = repo_id.rpartition("/")[2]
+            card = model_card(self.experiment, name, figures or {}, source=f"hf:{repo_id}")
+            atomic_write_text(Path(folder) / "README.md", card)
+            return upload(Path(folder), repo_id, private=private)
 
     @classmethod
     def from_pretrained(cls, source: Path | str, *, device: torch.device | str = "cpu") -> DDMI:
