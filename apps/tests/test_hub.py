@@ -152,7 +152,7 @@ def test_a_hub_that_refuses_is_one_line_with_the_remedy(
         raise OSError("401 Unauthorized\nand more")
 
     monkeypatch.setattr(Hub, "create_repo", refuse)
-    message = r"'me/drawings' could not be written to \(401 Unauthorized\); see to the network, and log in with `hf auth login`"
+    message = r"'me/drawings' could not be written to \(401 Unauthorized\); see to the network, and log in"
     with pytest.raises(ValueError, match=message):
         DDMI.from_pretrained(tiny_run).push_to_hub("me/drawings")
     assert not written.exists()

@@ -6,10 +6,10 @@ import json
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
-from ddmi.machine.safetensors_files import check_shapes, load_weights, read_tensors
+from ddmi.machine.safetensors_files import load_network, read_tensors
 from ddmi.model_card import model_card
 from ddmi.model_directory import HUB, check_repository, model_directory, upload
-from ddmi.serialization import errors_of, experiment_text, read_experiment_file
+from ddmi.serialization import experiment_text, read_experiment_file
 from ddmi_diffusion import (
     Conditioning,
     Guidance,
@@ -55,8 +55,6 @@ FEW = 4
 """Steps of a mean flow, where nobody says how many."""
 
 logger = logging.getLogger("ddmi")
-
-Part = TypeVar("Part", bound=nn.Module)
 
 
 class DDMI(nn.Module):
@@ -415,8 +413,9 @@ class DDMI(nn.Module):
         """
         directory = model_directory(source)
         experiment = read_experiment(directory)
-        vae = _loaded(
-            lambda: experiment.vae.build(experiment.modality.layout), directory / VAE,
+        config = directory / CONFIG
+        vae = load_network(
+            lambda: experiment.vae.build(experiment.modality.layout), directory / VAE, config,
             hint="train stage 1 with `ddmi train ... --stage vae`",
         )  # fmt: skip
         model = cls(experiment, vae)
@@ -437,13 +436,15 @@ class DDMI(nn.Module):
                     f"{directory / LATENT_SPACE}: not the statistics of a latent space ({error})"
                 ) from error
             build, shape, hint = experiment.diffusion.build, model.latent_space.shape, "train stage 2 again"
-            model.diffusion = _loaded(lambda: build(shapes, shape), directory / DENOISER, hint=hint)
+            model.diffusion = load_network(lambda: build(shapes, shape), directory / DENOISER, config, hint=hint)
             if experiment.diffusion.guide_after is not None:
-                model.guide = _loaded(lambda: build(shapes, shape), directory / GUIDE, hint=hint)
+                model.guide = load_network(lambda: build(shapes, shape), directory / GUIDE, config, hint=hint)
             if (directory / MEAN_FLOW).exists():
                 model.mean_flow = _mean_flow_of(model, directory / MEAN_FLOW)
             if experiment.diffusion.text is not None:
-                model.conditioner = _loaded(experiment.diffusion.text.build, directory / CONDITIONER, hint=hint)
+                model.conditioner = load_network(
+                    experiment.diffusion.text.build, directory / CONDITIONER, config, hint=hint
+                )
         return model.eval().requires_grad_(False).to(device)
 
 
@@ -460,20 +461,10 @@ def _mean_flow_of(model: DDMI, path: Path) -> LatentDiffusion | None:
         )  # fmt: skip
         return None
     build = model.experiment.diffusion.of_mean_flow.build
-    return _loaded(
-        lambda: build(latent_space.plane_shapes, latent_space.shape), path, hint="train stage mean-flow again"
-    )
-
-
-def _loaded(build: Callable[[], Part], path: Path, *, hint: str) -> Part:
-    """The network of a file of weights; a configuration that wants others is refused before it is given memory."""
-    with errors_of(path.parent / CONFIG), torch.device("meta"):
-        sketch = build()
-    check_shapes(sketch, path, hint=hint)
-    with errors_of(path.parent / CONFIG):
-        network = build()
-    load_weights(network, path, hint=hint)
-    return network
+    return load_network(
+        lambda: build(latent_space.plane_shapes, latent_space.shape), path, path.with_name(CONFIG),
+        hint="train stage mean-flow again",
+    )  # fmt: skip
 
 
 def read_experiment(directory: Path) -> Experiment:

@@ -8,7 +8,6 @@ import json
 import types
 import typing
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,23 +17,6 @@ from ddmi.registry import choices, node_type, provider, word_of
 from ddmi_modalities.files.text import read_json
 
 T = TypeVar("T")
-
-
-@contextmanager
-def errors_of(path: Path) -> Iterator[None]:
-    """What is wrong with settings shows where they are used: such errors become ValueErrors that name their file."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
-        # a word where a number belongs, no number where a list belongs, and so on
-        if "allocate" in str(error):
-            raise
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path}: a field has a value that makes no sense ({reason}); compare with its publisher's"
-        ) from error
 
 
 def to_json(value: Any) -> Any:

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from ddmi_diffusion.conditioning import Conditioning
 from ddmi_diffusion.device_transfer import device_of
 from ddmi_diffusion.noise import NoiseConfig
+from ddmi_diffusion.pretrained import KIND, Pretrained, describe_settings, described_settings, known_class
 from ddmi_diffusion.randomness import sampling_generators, seeded_normal
 from ddmi_diffusion.schedulers import begin_at, check_scheduler, make_scheduler, set_steps
 
@@ -58,7 +60,7 @@ class Guidance:
         return self.scale != 1.0 and has_worse and within
 
 
-class LatentDiffusion(nn.Module):
+class LatentDiffusion(Pretrained):
     """Diffusion over packed latents (`LatentSpace.pack`).
 
     Args:
@@ -85,8 +87,45 @@ class LatentDiffusion(nn.Module):
         self.denoiser = denoiser
         self.shape = tuple(shape)
         self.noise = noise.for_latents_of(math.prod(self.shape))
-        self.min_snr_gamma = min_snr_gamma
+        self.mixed, self.min_snr_gamma = mixed, min_snr_gamma
         self.mixing = nn.Parameter(torch.full((shape[0],), mixed)) if mixed is not None else None
+
+    def described(self) -> dict[str, Any]:
+        denoiser, kind = self.denoiser, {KIND: type(self.denoiser).__name__}
+        return {
+            "shape": list(self.shape),
+            "noise": describe_settings(self.noise),
+            "mixed": self.mixed,
+            "min_snr_gamma": self.min_snr_gamma,
+            "denoiser": kind | denoiser.described() if isinstance(denoiser, Pretrained) else kind,
+        }
+
+    @classmethod
+    def build_described(cls, description: dict[str, Any]) -> LatentDiffusion:
+        of = description["denoiser"]
+        if set(of) == {KIND}:
+            raise ValueError(
+                f"its denoiser, a {of[KIND]}, cannot be built from settings; make one as it was and pass it: "
+                "from_pretrained(folder, denoiser=...)"
+            )
+        return cls._around(known_class(of[KIND], Pretrained).build_described(of), description)  # type: ignore[type-abstract]
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, *, denoiser: nn.Module | None = None) -> LatentDiffusion:
+        """The diffusion that `save_pretrained` wrote, on the CPU and in evaluation mode.
+
+        `denoiser` takes the weights of one that is not ours, and so cannot be built from settings.  ValueError that
+        names the file and the remedy: not there, damaged, of another network.
+        """
+        if denoiser is None:
+            return super().from_pretrained(folder)
+        return cls._read_folder(Path(folder), lambda description: cls._around(denoiser, description))
+
+    @classmethod
+    def _around(cls, denoiser: nn.Module, description: dict[str, Any]) -> LatentDiffusion:
+        noise = described_settings(description["noise"], NoiseConfig)
+        own = {name: description[name] for name in ("mixed", "min_snr_gamma")}
+        return cls(denoiser, noise, description["shape"], **own)
 
     @property
     def takes_spans(self) -> bool:
