@@ -7,6 +7,7 @@ from ddmi_diffusion.checkpoint import checkpoint_step, latest_checkpoint, load_c
 from ddmi_diffusion.conditioning import Conditioner, Conditioning, encode_prompts
 from ddmi_diffusion.data_order import DataOrder
 from ddmi_diffusion.denoiser import Denoiser, DenoiserConfig, PlaneDenoiser
+from ddmi_diffusion.diffusers_denoiser import DiffusersDenoiser
 from ddmi_diffusion.diffusion import Guidance, LatentDiffusion
 from ddmi_diffusion.dit import DiTConfig, PlaneDiT
 from ddmi_diffusion.divergence import NonFiniteLossError
@@ -40,6 +41,7 @@ __all__ = [
     "Denoiser",
     "DenoiserConfig",
     "DiTConfig",
+    "DiffusersDenoiser",
     "DiffusionObjective",
     "ExponentialMovingAverage",
     "Guidance",
