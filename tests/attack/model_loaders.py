@@ -84,7 +84,7 @@ def _trainer(folder: Path, steps: int, save_every: int = 1) -> Any:
     from ddmi_diffusion import Trainer, TrainerConfig
 
     config = TrainerConfig(
-        steps=steps, batch_size=4, learning_rate=1e-2, precision="fp32", device="cpu", tensorboard=False,
+        steps=steps, batch_size=4, learning_rate=1e-2, precision="fp32", device="cpu", tracker="none",
         save_every=save_every, ema_decay=0.9, keep=2,
     )  # fmt: skip
     data = list(torch.randn(8, 4, generator=torch.Generator().manual_seed(0)))

@@ -60,9 +60,9 @@ def read_experiment_file(path: Path) -> Experiment:
             f"{path}: version {version!r} of the words of configurations is newer than {VERSION}, which this ddmi "
             "knows; upgrade it"
         )
-    if version == 1:
+    if version < VERSION:
         try:
-            data = upgraded(data)
+            data = upgraded(data, version)
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise ValueError(f"{path}: is no configuration of a run ({error!r}); restore it or train again") from error
     for word in dict.fromkeys(_words(data)):

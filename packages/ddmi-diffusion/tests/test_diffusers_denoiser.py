@@ -30,7 +30,7 @@ SIZES: dict[str, Any] = dict(
     sample_size=8, in_channels=4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4
 )
 CONFIG = TrainerConfig(
-    steps=40, batch_size=8, learning_rate=3e-3, warmup=1, precision="fp32", device="cpu", tensorboard=False,
+    steps=40, batch_size=8, learning_rate=3e-3, warmup=1, precision="fp32", device="cpu", tracker="none",
     log_every=1, ema_decay=0.0,
 )  # fmt: skip
 

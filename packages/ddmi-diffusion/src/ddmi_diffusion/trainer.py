@@ -43,6 +43,7 @@ from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.resumption import CHECKPOINTS, check_memory, describe_run, note_changes, starting_point
 from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.run_log import RunLog
+from ddmi_diffusion.trackers import Tracking, log_with
 from ddmi_diffusion.trained_objective import Gradients, MuonTakes, SettingsOf, TrainedObjective
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 
@@ -92,7 +93,10 @@ class Trainer:
         self.on_preview, self.milestones = on_preview, dict(milestones or {})
         unused = DistributedDataParallelKwargs(find_unused_parameters=config.find_unused_parameters)
         # Autocast is this class's own: accelerate's would hold for every later run of the process.
-        self.accelerator = Accelerator(cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused])
+        self.accelerator = Accelerator(
+            cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused], log_with=log_with(config.tracker),
+            project_dir=self.run_dir,
+        )  # fmt: skip
         self.share = BatchShare(
             batch_size=config.batch_size,
             accumulate=config.accumulate,
@@ -175,8 +179,8 @@ class Trainer:
         with StopRequest() as stop:
             try:
                 if main:
-                    board = self.config.tensorboard
-                    log = RunLog(self.run_dir, start, total=self.config.steps, tensorboard=board)
+                    tracking = Tracking(self.accelerator, self.run_dir, start)
+                    log = RunLog(self.run_dir, start, total=self.config.steps, tracking=tracking)
                     for note in notes:
                         logger.info("%s", note)
                 try:
