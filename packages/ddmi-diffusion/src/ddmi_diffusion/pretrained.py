@@ -17,6 +17,8 @@ from ddmi_diffusion.weights_files import load_network
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 KIND = "type"
 """In config.json, and in each of its objects: the name of a class."""
+LARGEST = 2**16
+"""Whole number in settings: a slip of a finger would keep the machine busy for hours."""
 
 Known = TypeVar("Known")
 Built = TypeVar("Built", bound="Pretrained")
@@ -43,7 +45,8 @@ class Pretrained(nn.Module, ABC):
         name = type(self).__name__
         if (folder / CONFIG).exists() and (there := _read(folder)).get(KIND) != name:
             raise ValueError(
-                f"{folder / CONFIG} is of type {there.get(KIND)!r} and would be lost; save the {name} in another folder"
+                f"{folder / CONFIG} is of type {_brief(there.get(KIND))} and would be lost; save the {name} in another "
+                "folder"
             )
         text = json.dumps({KIND: name, **self.described()}, indent=2) + "\n"
         with explain_write(folder), replacing(folder / CONFIG) as config, replacing(folder / WEIGHTS) as weights:
@@ -63,7 +66,8 @@ class Pretrained(nn.Module, ABC):
         description = _read(folder)
         if (kind := description.pop(KIND, None)) != cls.__name__:
             raise ValueError(
-                f"{folder / CONFIG} is of type {kind!r}, not of a {cls.__name__}; load it with the class that saved it"
+                f"{folder / CONFIG} is of type {_brief(kind)}, not of a {cls.__name__}; load it with the class that "
+                "saved it"
             )
         hint = f"write it with {cls.__name__}.save_pretrained, or copy it beside {CONFIG}"
         return load_network(lambda: build(description), folder / WEIGHTS, folder / CONFIG, hint=hint).eval()
@@ -77,6 +81,9 @@ def describe_settings(settings: Any) -> dict[str, Any]:
 def described_settings(description: dict[str, Any], base: type[Known]) -> Known:
     """The inverse, with lists as tuples, of `base` or a class that extends it."""
     values = {name: value for name, value in description.items() if name != KIND}
+    for name, value in values.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{name} is {value:.3g}, and whole numbers in settings go up to {LARGEST}")
     return known_class(description[KIND], base)(**values)
 
 
@@ -85,13 +92,19 @@ def known_class(name: str, base: type[Known]) -> type[Known]:
     for found in _extending(base):
         if found.__name__ == name:
             return found
-    raise ValueError(f"{name!r} is no {base.__name__} that is known here; import the module that defines it first")
+    raise ValueError(
+        f"{str(name)[:60]!r} is no {base.__name__} that is known here; import the module that defines it first"
+    )
 
 
 def _extending(base: type[Known]) -> Iterator[type[Known]]:
     yield base
     for one in base.__subclasses__():
         yield from _extending(one)
+
+
+def _brief(value: Any) -> str:
+    return repr(str(value)[:60])
 
 
 def _tuples(value: Any) -> Any:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 KIND = "type"
 """In config.json, and in each of its objects: the name of a class."""
+LARGEST = 2**16
+"""Whole number in settings: a slip of a finger would keep the machine busy for hours."""
 
 Network = TypeVar("Network", bound=nn.Module)
 Settings = TypeVar("Settings")
@@ -31,7 +33,8 @@ def write_folder(folder: Path, kind: str, description: dict[str, Any], network: 
     """
     if (folder / CONFIG).exists() and (there := _read(folder)).get(KIND) != kind:
         raise ValueError(
-            f"{folder / CONFIG} is of type {there.get(KIND)!r} and would be lost; save the {kind} in another folder"
+            f"{folder / CONFIG} is of type {_brief(there.get(KIND))} and would be lost; save the {kind} in another "
+            "folder"
         )
     weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
     text = json.dumps({KIND: kind, **description}, indent=2) + "\n"
@@ -54,28 +57,39 @@ def read_folder(folder: Path, kind: str, build: Callable[[dict[str, Any]], Netwo
     description = _read(folder)
     if (given := description.pop(KIND, None)) != kind:
         raise ValueError(
-            f"{folder / CONFIG} is of type {given!r}, not of a {kind}; load it with the class that saved it"
+            f"{folder / CONFIG} is of type {_brief(given)}, not of a {kind}; load it with the class that saved it"
         )
-    try:
-        network = build(description)
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{folder / CONFIG}: {reason}; compare with the folder that it was copied from") from error
     path = folder / WEIGHTS
     try:
+        with safe_open(path, framework="pt") as file:
+            theirs = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         weights = load_file(path)
-        network.load_state_dict(weights)
     except FileNotFoundError:
         raise ValueError(f"{path} is not there; copy it beside {CONFIG}, or save the network again") from None
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path}: damaged or no safetensors file ({error}); restore it, or save it again") from error
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: weights of another configuration than {CONFIG} beside it ({reason})") from error
+    with torch.device("meta"):  # settings that want other weights are refused before they are given memory
+        ours = {name: tuple(one.shape) for name, one in _built(build, description, folder).state_dict().items()}
+    if wrong := [name for name in [*ours, *theirs] if ours.get(name) != theirs.get(name)]:
+        there, wanted = (shapes.get(wrong[0], "nothing of that name") for shapes in (theirs, ours))
+        raise ValueError(
+            f"{path}: weights of another configuration: {wrong[0]!r} is {there} in the file, the config wants "
+            f"{wanted}; use the {CONFIG} that was saved with the weights"
+        )
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{path}: {name!r} has numbers that are NaN or infinite; restore it, or save it again")
+    network = _built(build, description, folder)
+    network.load_state_dict(weights)
     return network.eval()
+
+
+def _built(build: Callable[[dict[str, Any]], Network], description: dict[str, Any], folder: Path) -> Network:
+    try:
+        return build(description)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0][:300]
+        raise ValueError(f"{folder / CONFIG}: {reason}; compare with the folder that it was copied from") from error
 
 
 def describe_settings(settings: Any) -> Any:
@@ -93,8 +107,12 @@ def described_settings(description: dict[str, Any], base: type[Settings]) -> Set
     named = next((known for known in _extending(base) if known.__name__ == description[KIND]), None)
     if named is None:
         raise ValueError(
-            f"{description[KIND]!r} is no {base.__name__} that is known here; import the module that defines it first"
+            f"{_brief(description[KIND])} is no {base.__name__} that is known here; import the module that defines it "
+            "first"
         )
+    for name, value in description.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{name} is {value:.3g}, and whole numbers in settings go up to {LARGEST}")
     hints = typing.get_type_hints(named)
     values = {
         name: described_settings(value, hints[name]) if isinstance(value, dict) else value
@@ -134,6 +152,10 @@ def _read(folder: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise ValueError(f"{path} describes no network; restore it, or save the network again")
     return description
+
+
+def _brief(value: Any) -> str:
+    return repr(str(value)[:60])
 
 
 def _tuples(value: Any) -> Any:
