@@ -8,6 +8,7 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ from ddmi_diffusion import (
 from ddmi_diffusion.device_transfer import to_device
 from ddmi_diffusion.stored_precision import Precision, restored, stored
 from ddmi_fields import ImplicitFunction
+from ddmi_modalities.plain_exploration import draw
 from ddmi_modalities.progress import progress
 from ddmi_modalities.text import TextEncoder
-from ddmi_vae import D2CVAE
+from ddmi_vae import D2CVAE, Planes
 
 CONFIG, VAE, DENOISER, GUIDE, MEAN_FLOW, LATENT_SPACE, CONDITIONER = (
     "config.json",
@@ -203,7 +205,7 @@ class DDMI(nn.Module):
     def decode(self, latents: Float[Tensor, "count ..."]) -> ImplicitFunction:
         """The functions of packed latents."""
         latent_space, _ = self._generative()
-        return self.vae.function(latent_space.unpack(latents.to(self.device)))
+        return self._function(latent_space.unpack(latents.to(self.device)))
 
     @torch.no_grad()
     def complete(
@@ -339,7 +341,13 @@ class DDMI(nn.Module):
 
         For images, `inputs` is a 1-tuple of (batch, 3, size, size) in [-1, 1]; see `Modality.inputs`.
         """
-        return self.vae.function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
+        return self._function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
+
+    def _function(self, planes: Planes) -> ImplicitFunction:
+        """Functions of latent planes, which can be shown."""
+        function = self.vae.function(planes)
+        function.draw = partial(draw, self.experiment.modality)
+        return function
 
     def of_few_steps(self) -> DDMI:
         """The same model whose denoiser is its mean flow, without a guide: half as large, and sampled in few steps."""
