@@ -340,7 +340,7 @@ def test_functions_are_shown_by_whoever_knows_what_they_mean() -> None:
     layout = PlaneLayout.image()
     basis = BasisField(layout, [[torch.zeros(3, 2, 4, 4)]])
     made = ImplicitFunction(
-        basis, ConcatReadOut([2]), draw=lambda function, size=8: Picture(f"{len(function)} of {size}")
+        basis, ConcatReadOut([2], 3), draw=lambda function, size=8: Picture(f"{len(function)} of {size}")
     )
     assert made.show(size=4).text == "3 of 4"
     assert made._repr_png_() == b"3 of 8"
