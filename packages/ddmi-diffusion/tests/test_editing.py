@@ -71,6 +71,29 @@ def test_next_to_no_noise_gives_the_latents_back_and_pure_noise_nothing_of_them(
     torch.testing.assert_close(late, batch[1:], rtol=1e-5, atol=1e-5)
 
 
+class Towards(nn.Module):
+    """A mean flow whose spans all lead to one z_0."""
+
+    span = True
+
+    def forward(self, z: Tensor, t: Tensor, cond: None = None, span: Tensor | None = None) -> Tensor:
+        assert span is not None
+        assert bool((span > 0).all())
+        return (z - 0.25) / (t / 1000).reshape(-1, 1, 1, 1)
+
+
+def test_a_mean_flow_edits_too() -> None:
+    diffusion = LatentDiffusion(Towards(), NoiseConfig(prediction="flow"), SHAPE)
+    initial = seeded_normal(7, range(2), *SHAPE)
+    taken: list[int] = []
+    for t_start, steps in ((0.0, 0), (0.2, 0), (0.3, 1), (0.6, 2), (1.0, 4)):
+        how: dict[str, Any] = {"num_steps": 4, "sampler": "mean-flow", "initial": initial, "t_start": t_start}
+        made = diffusion.sample(2, callback=lambda step, *_: taken.append(step), **how)
+        torch.testing.assert_close(made, torch.full_like(made, 0.25) if steps else initial)
+        assert taken == list(range(1, steps + 1))
+        taken.clear()
+
+
 class Gaussian(nn.Module):
     """The best denoiser of z_0 ~ N(0, 1), whose reverse process keeps what it is given for the greater part."""
 

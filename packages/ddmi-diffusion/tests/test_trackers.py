@@ -135,8 +135,9 @@ def test_a_tracker_that_does_not_start_says_why(wandb: Wandb, tmp_path: Path, mo
         tiny.trainer(tmp_path, tracker="wandb").fit()
 
 
-def test_a_damaged_identity_is_no_identity(wandb: Wandb, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["[", "[]", '{"mlflow": "run1"}'])
+def test_what_another_tracker_left_is_no_identity(wandb: Wandb, content: str, tmp_path: Path) -> None:
     tiny.trainer(tmp_path, tracker="wandb", steps=1).fit()
-    (tmp_path / trackers.IDENTITY).write_text("[")
+    (tmp_path / trackers.IDENTITY).write_text(content)
     tiny.trainer(tmp_path, tracker="wandb", steps=2).fit(resume=True)
     assert [one.get("id") for one in wandb.begun] == [None, None]

@@ -50,6 +50,8 @@ def test_an_autoencoder_comes_back(config: VAEConfig, layout: PlaneLayout, tmp_p
     vae.save_pretrained(tmp_path / "new" / "folder")
     again = D2CVAE.from_pretrained(tmp_path / "new" / "folder")
     assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {"config.json", "model.safetensors"}
+    modes = {path.stat().st_mode for path in (tmp_path / "new" / "folder").iterdir()}
+    assert len(modes) == 1  # who may read one may read the other
     assert again.built_by == (config, layout)
     assert not again.training
     planes, at = tuple(torch.randn(2, 3, 8, 8) for _ in layout.planes), torch.rand(1, 5, len(layout.axes))

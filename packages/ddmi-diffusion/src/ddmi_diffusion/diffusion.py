@@ -242,7 +242,7 @@ class LatentDiffusion(Pretrained):
         # Counted on the device, and read once at the end: reading it at each step would wait for the device.
         still = torch.ones((), dtype=torch.bool, device=device)
         good = torch.zeros((), dtype=torch.int32, device=device)
-        ends = [*map(float, timesteps[1:]), 0.0] if sampler == "mean-flow" else [None] * len(timesteps)
+        ends = [*map(float, timesteps), 0.0][1:] if sampler == "mean-flow" else [None] * len(timesteps)
         taken = progress(timesteps) if progress else timesteps
         for step, (t, end) in enumerate(zip(taken, ends, strict=True)):
             model_input = scheduler.scale_model_input(z, t) if hasattr(scheduler, "scale_model_input") else z

@@ -48,7 +48,7 @@ class Tracking:
             return
         (name,) = map(str, accelerator.log_with)
         project, place = PROJECT, f"{run_dir.resolve().parent.name}/{run_dir.name}"
-        known, begun = _identity(run_dir) if resume_step else None, "allow" if resume_step else "never"
+        known, begun = _identity(run_dir, name) if resume_step else None, "allow" if resume_step else "never"
         if name == "tensorboard":
             project = name  # the folder within the run
         options = {
@@ -67,7 +67,7 @@ class Tracking:
         run = accelerator.get_tracker(name, unwrap=True)
         given = getattr(run, "id", None) or getattr(getattr(run, "info", None), "run_id", None)
         if given is not None:
-            atomic_write_text(run_dir / IDENTITY, json.dumps({"id": str(given)}) + "\n")
+            atomic_write_text(run_dir / IDENTITY, json.dumps({name: str(given)}) + "\n")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Tells the values of step number `step`."""
@@ -87,7 +87,8 @@ class Tracking:
         self._accelerator.trackers = []
 
 
-def _identity(run_dir: Path) -> str | None:
+def _identity(run_dir: Path, name: str) -> str | None:
+    """That which the tracker gave; None where the run was another tracker's."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((run_dir / IDENTITY).read_text(encoding="utf-8"))["id"])
+        return str(json.loads((run_dir / IDENTITY).read_text(encoding="utf-8"))[name])
     return None

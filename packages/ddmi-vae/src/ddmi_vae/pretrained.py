@@ -133,7 +133,10 @@ def _replacing(path: Path) -> Iterator[Path]:
     """A temporary name that takes the place of `path` when all went well."""
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as the user's umask has it; safetensors makes files only the owner can read
         yield temporary
+        temporary.chmod(mode)
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
