@@ -126,5 +126,5 @@ def test_a_file_says_what_to_install(tmp_path: Path) -> None:
 def test_newer_files_are_refused(tmp_path: Path) -> None:
     config = json.loads(experiment_text(make_experiment("openmoji", "test"))) | {"version": 99}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="version 99 .* is newer than 2"):
+    with pytest.raises(ValueError, match="version 99 .* is newer than 3"):
         read_experiment_file(tmp_path / "config.json")
