@@ -108,6 +108,14 @@ def test_questions_from_words() -> None:
             question_of(Look, words)
 
 
+def test_two_explorers_name_no_two_functions_alike(explored: Mapping[str, Explored]) -> None:
+    """A browser that kept answers of the one would show them for the other."""
+    names = {
+        next(Explored("same", explored["openmoji"].model).sample(HowToSample(count=1, steps=1))).name for _ in range(2)
+    }
+    assert len(names) == 2
+
+
 def test_names_can_stand_in_addresses(explored: Mapping[str, Explored]) -> None:
     models: list[DDMI] = [explored["openmoji"].model] * 4
     assert list(named(["demo", "demo", "a b/ü", "../.."], models)) == ["demo", "demo-2", "a-b", "model"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,6 +101,8 @@ class Explored:
     model: DDMI
     samples: Samples = field(init=False)
     counter: Iterator[int] = field(init=False, default_factory=itertools.count)
+    sitting: str = field(init=False, default_factory=lambda: secrets.token_hex(3))
+    """In the names of functions: browsers keep answers, and must not take those of an earlier explorer for this one's."""
 
     def __post_init__(self) -> None:
         self.model.eval()
@@ -232,7 +235,7 @@ class Explored:
             yield tuple(plane[i : i + 1].clone() for plane in planes)
 
     def _keep(self, label: str, latent: Sequence[torch.Tensor], noise: tuple[int, int] | None = None) -> Sample:
-        return self.samples.add(Sample(str(next(self.counter)), label, tuple(latent), noise))
+        return self.samples.add(Sample(f"{self.sitting}-{next(self.counter)}", label, tuple(latent), noise))
 
 
 def data_uri(content: Content) -> str:

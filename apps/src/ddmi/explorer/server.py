@@ -236,6 +236,7 @@ def serve(models: Mapping[str, Explored], host: str, port: int, opened: Callable
             listening.bind((host, port))
         except OSError as error:
             raise ValueError(f"--host {host} --port {port}: {error.strerror}; name another, or --port 0") from None
+        listening.listen(128)  # whoever is told the address may come at once
         number = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         opened(f"http://{shown}:{number}/" + ("" if token is None else f"?token={token}"))
