@@ -102,7 +102,7 @@ class Explored:
     samples: Samples = field(init=False)
     counter: Iterator[int] = field(init=False, default_factory=itertools.count)
     sitting: str = field(init=False, default_factory=lambda: secrets.token_hex(3))
-    """In the names of functions: browsers keep answers, and must not take those of an earlier explorer for this one's."""
+    """In the names of functions: browsers keep answers, and must not show those of an earlier explorer."""
 
     def __post_init__(self) -> None:
         self.model.eval()
