@@ -7,8 +7,16 @@ from collections.abc import Mapping
 
 from ddmi.experiment.config import Experiment
 from ddmi.registry import word_of
+from ddmi_diffusion.stored_precision import Precision
 
 VERSIONS = ("ddmi", "ddmi-diffusion", "ddmi-vae", "ddmi-fields", "ddmi-modalities", "torch")
+
+
+ROUNDED: Mapping[Precision, str] = {
+    "full": "",
+    "half": "\nMeasured before weights were rounded to half precision.\n",
+    "int8": "\nMeasured before weights were rounded to eight bits, those of the autoencoder to sixteen.\n",
+}
 
 
 CARD = """---
@@ -38,7 +46,14 @@ All settings are in config.json.  Made with {versions}.
 """
 
 
-def model_card(experiment: Experiment, name: str, figures: Mapping[str, float], *, source: str | None = None) -> str:
+def model_card(
+    experiment: Experiment,
+    name: str,
+    figures: Mapping[str, float],
+    *,
+    source: str | None = None,
+    precision: Precision = "full",
+) -> str:
     """README.md of a model, with the header that the Hugging Face hub reads.
 
     Args:
@@ -46,6 +61,7 @@ def model_card(experiment: Experiment, name: str, figures: Mapping[str, float], 
         name: Of its directory.
         figures: What was measured of it.
         source: Where it is loaded from, if elsewhere than a directory of that name.
+        precision: Of its files; what was measured is of full precision.
     """
     modality, first, second = experiment.modality, experiment.vae_training, experiment.diffusion_training
     unknown = "Nobody told whose the data are: ask who made the model before you publish what it makes."
@@ -63,4 +79,5 @@ def model_card(experiment: Experiment, name: str, figures: Mapping[str, float], 
         versions=", ".join(f"{one} {importlib.metadata.version(one)}" for one in VERSIONS),
     )
     rows = [f"| {figure} | {value:.4g} |" for figure, value in sorted(figures.items())]
-    return card + ("\n## Figures\n\n| figure | measured |\n|---|---|\n" + "\n".join(rows) + "\n" if rows else "")
+    table = "\n## Figures\n\n| figure | measured |\n|---|---|\n" + "\n".join(rows) + "\n" if rows else ""
+    return card + (table + ROUNDED[precision] if rows else "")

@@ -411,7 +411,7 @@ class DDMI(nn.Module):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, precision=precision)
             name = repo_id.rpartition("/")[2]
-            card = model_card(self.experiment, name, figures or {}, source=f"hf:{repo_id}")
+            card = model_card(self.experiment, name, figures or {}, source=f"hf:{repo_id}", precision=precision)
             atomic_write_text(Path(folder) / "README.md", card)
             return upload(Path(folder), repo_id, private=private)
 

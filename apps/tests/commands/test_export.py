@@ -108,6 +108,8 @@ def test_cards_of_all_kinds(recipe: str, part: str) -> None:
     card = model_card(experiment, "x", {"psnr/64": 26.01943})
     assert part in card
     assert "| psnr/64 | 26.02 |" in card
+    assert "rounded" not in card
+    assert "weights were rounded to eight bits" in model_card(experiment, "x", {"psnr/64": 26.0}, precision="int8")
 
 
 def test_what_is_there_stays(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
