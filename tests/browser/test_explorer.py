@@ -58,8 +58,7 @@ def test_images_are_zoomed_and_compared(open_model: Open) -> None:
     assert changed(whole, read) > 0.05
     assert "16 x" in page.locator("figcaption").first.inner_text()
     assert "8192 x 8192" in page.locator("figcaption").first.inner_text()
-    sharpness = [abs(one[:, 1:] - one[:, :-1]).max() for one in (read, enlarged)]
-    assert sharpness[0] > sharpness[1]  # both are seen, and differ in detail
+    assert 0.005 < changed(read, enlarged) < 0.5, "the same place, in other detail"
     drag(page, "canvas", (120, 40))
     page.wait_for_timeout(1500)
     assert changed(read, pixels(page, "figure:nth-child(1) canvas")) > 0.01
@@ -184,7 +183,8 @@ def test_files_are_encoded_and_broken_ones_named(open_model: Open, tmp_path: Pat
     assert corner.min() > 180
     with page.expect_download() as download:
         page.get_by_role("link", name=".png").click()
-    assert Image.open(download.value.path()).size == (1024, 1024)
+    with Image.open(download.value.path()) as taken:
+        assert taken.size == (1024, 1024)
 
 
 def test_nearest_training_items(open_model: Open) -> None:
