@@ -106,8 +106,8 @@ def train_video(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """All tests in the workspace's environment, but those of `wheels` and the long ones of `attack`."""
-    run(session, "pytest", *WORKERS, "-m", "not wheels and not attack", *session.posargs, groups=("test",))
+    """All tests in the workspace's environment, but those of `wheels` and `docs` and the long ones of `attack`."""
+    run(session, "pytest", *WORKERS, "-m", "not wheels and not attack and not docs", *session.posargs, groups=("test",))
 
 
 @nox.session(venv_backend="none")
@@ -121,6 +121,13 @@ def attack(session: nox.Session) -> None:
     """Damaged files of every kind, kills and full disks at every disk operation; prints counts (about half an hour)."""
     env = {"DDMI_ATTACK": os.environ.get("DDMI_ATTACK", "40")}
     run(session, "pytest", *WORKERS, "tests/attack", *session.posargs, groups=("test",), env=env)
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """The site of the documentation, build/site, and its slow code and notebooks at preset test (minutes)."""
+    run(session, "python", "tools/documentation.py", groups=("docs",))
+    run(session, "pytest", "-m", "docs", "tests", *session.posargs, groups=("docs", "test"))
 
 
 @nox.session(venv_backend="none")
@@ -166,7 +173,7 @@ def minimums(session: nox.Session) -> None:
     """All tests with the lowest versions that the packages say they take (slow: installs another torch)."""
     editable = [flag for path in PACKAGES.values() for flag in ("-e", f"{path}{EXTRAS.get(path.name, '')}")]
     session.install("--resolution", "lowest-direct", *editable, "--group", "test")
-    session.run("pytest", *WORKERS, "-m", "not wheels and not attack", *session.posargs)
+    session.run("pytest", *WORKERS, "-m", "not wheels and not attack and not docs", *session.posargs)
 
 
 @nox.session
