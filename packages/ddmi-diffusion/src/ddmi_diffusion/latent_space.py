@@ -171,8 +171,9 @@ def split_planes(packed: Tensor, plane_shapes: Sequence[PlaneShape], packing: Pa
     """A packed tensor as planes (batch, channel, rows, columns).
 
     >>> packed = torch.zeros(1, 4, 8 * 8 + 4 * 8)  # side by side: 8 x 8 cells, and 4 x 8
-    >>> [plane.shape for plane in split_planes(packed, [(4, 8, 8), (4, 4, 8)], "row")]
-    [torch.Size([1, 4, 8, 8]), torch.Size([1, 4, 4, 8])]
+    >>> first, second = split_planes(packed, [(4, 8, 8), (4, 4, 8)], "row")
+    >>> first.shape, second.shape
+    (torch.Size([1, 4, 8, 8]), torch.Size([1, 4, 4, 8]))
     """
     if packing == "grid":
         return list(packed.chunk(len(plane_shapes), dim=1))

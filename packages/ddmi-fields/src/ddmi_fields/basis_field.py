@@ -27,8 +27,9 @@ class BasisField:
 
     >>> planes = [[torch.randn(2, 8, 16, 16)], [torch.randn(2, 8, 64, 64)]]  # two scales of two images
     >>> basis = BasisField(PlaneLayout.image(), planes)
-    >>> [one.shape for one in basis.embed(torch.zeros(1, 5, 2))]
-    [torch.Size([2, 5, 8]), torch.Size([2, 5, 8])]
+    >>> coarse, fine = basis.embed(torch.zeros(1, 5, 2))
+    >>> coarse.shape, fine.shape
+    (torch.Size([2, 5, 8]), torch.Size([2, 5, 8]))
     """
 
     def __init__(self, layout: PlaneLayout, fields: Sequence[Sequence[Tensor]], reduction: Reduction = "sum") -> None:
