@@ -71,8 +71,9 @@ class DiTBlock(nn.Module):
 class DiTConfig(DenoiserConfig):
     """The transformer over patches of latent planes.
 
-    >>> DiTConfig(width=64, depth=1, head_channels=32).build([(4, 8, 8)], "grid").__class__.__name__
-    'PlaneDiT'
+    Examples:
+        >>> DiTConfig(width=64, depth=1, head_channels=32).build([(4, 8, 8)], "grid").__class__.__name__
+        'PlaneDiT'
     """
 
     width: int = 384
@@ -100,9 +101,10 @@ class PlaneDiT(nn.Module):
         config: its sizes.
         condition: width of the conditioning tokens for cross-attention, or None.
 
-    >>> denoiser = PlaneDiT([(4, 8, 8)], config=DiTConfig(width=64, depth=1, head_channels=32, patch=2))
-    >>> denoiser(torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0])).shape
-    torch.Size([2, 4, 8, 8])
+    Examples:
+        >>> denoiser = PlaneDiT([(4, 8, 8)], config=DiTConfig(width=64, depth=1, head_channels=32, patch=2))
+        >>> denoiser(torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0])).shape
+        torch.Size([2, 4, 8, 8])
     """
 
     def __init__(

@@ -24,8 +24,9 @@ _DATA, _MODEL = 3, 4  # streams of StepRandom, beside those of the trainer
 class HeldOut:
     """Items that are not trained on, and what of the objective's result tells how well they are done.
 
-    >>> HeldOut([0.1, 0.2, 0.3]).watch
-    'loss'
+    Examples:
+        >>> HeldOut([0.1, 0.2, 0.3]).watch
+        'loss'
     """
 
     items: Items

@@ -21,10 +21,11 @@ Planes = tuple[Tensor, ...]
 class LatentBatch:
     """Posterior moments of a batch: planes of means and of standard deviations, and a condition per item.
 
-    >>> import torch
-    >>> batch = LatentBatch(mean=(torch.randn(2, 4, 8, 8),))  # one plane, without a spread
-    >>> batch.std is None, batch.cond is None
-    (True, True)
+    Examples:
+        >>> import torch
+        >>> batch = LatentBatch(mean=(torch.randn(2, 4, 8, 8),))  # one plane, without a spread
+        >>> batch.std is None, batch.cond is None
+        (True, True)
     """
 
     mean: Planes
@@ -46,15 +47,16 @@ class DiffusionObjective(Objective):
         conditioner: a module that is trained with the denoiser: it encodes the batch's `prompts`, and the empty prompt
             as the null condition.
 
-    >>> import torch
-    >>> from ddmi_diffusion import NoiseConfig, PlaneUNet, StepRandom, UNetConfig
-    >>> latents = torch.randn(16, 4, 8, 8)
-    >>> space = LatentSpace.fit(latents)
-    >>> denoiser = PlaneUNet(space.plane_shapes, config=UNetConfig(width=32, multipliers=(1,), blocks=1))
-    >>> objective = DiffusionObjective(LatentDiffusion(denoiser, NoiseConfig(), space.shape), space)
-    >>> rng = StepRandom(seed=0, step=0, positions=range(16))
-    >>> objective(LatentBatch((latents,)), step=0, rng=rng)["loss"].shape
-    torch.Size([])
+    Examples:
+        >>> import torch
+        >>> from ddmi_diffusion import NoiseConfig, PlaneUNet, StepRandom, UNetConfig
+        >>> latents = torch.randn(16, 4, 8, 8)
+        >>> space = LatentSpace.fit(latents)
+        >>> denoiser = PlaneUNet(space.plane_shapes, config=UNetConfig(width=32, multipliers=(1,), blocks=1))
+        >>> objective = DiffusionObjective(LatentDiffusion(denoiser, NoiseConfig(), space.shape), space)
+        >>> rng = StepRandom(seed=0, step=0, positions=range(16))
+        >>> objective(LatentBatch((latents,)), step=0, rng=rng)["loss"].shape
+        torch.Size([])
     """
 
     def __init__(

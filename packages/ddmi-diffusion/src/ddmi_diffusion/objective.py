@@ -15,16 +15,17 @@ class Objective(nn.Module, ABC):
 
     The trainer wraps the objective, not the network inside it, so that distributed training sees this forward.
 
-    >>> import torch
-    >>> class Line(Objective):
-    ...     def __init__(self):
-    ...         super().__init__()
-    ...         self.slope = torch.nn.Parameter(torch.zeros(()))
-    ...     def forward(self, batch, *, step, rng):
-    ...         x, y = batch
-    ...         return {"loss": (self.slope * x - y).square().mean()}
-    >>> Line()((torch.ones(2), torch.ones(2)), step=0, rng=None)["loss"].item()
-    1.0
+    Examples:
+        >>> import torch
+        >>> class Line(Objective):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.slope = torch.nn.Parameter(torch.zeros(()))
+        ...     def forward(self, batch, *, step, rng):
+        ...         x, y = batch
+        ...         return {"loss": (self.slope * x - y).square().mean()}
+        >>> Line()((torch.ones(2), torch.ones(2)), step=0, rng=None)["loss"].item()
+        1.0
     """
 
     @abstractmethod

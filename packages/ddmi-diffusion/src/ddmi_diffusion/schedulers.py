@@ -67,8 +67,9 @@ def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
             "unipc" or "mean-flow" for flow; or a class of diffusers, see `VARIANCE_PRESERVING` and `FLOW`.
         noise: the noise process, and what is predicted.
 
-    >>> make_scheduler("dpm-solver++", NoiseConfig(prediction="v")).config.prediction_type
-    'v_prediction'
+    Examples:
+        >>> make_scheduler("dpm-solver++", NoiseConfig(prediction="v")).config.prediction_type
+        'v_prediction'
     """
     import diffusers
 

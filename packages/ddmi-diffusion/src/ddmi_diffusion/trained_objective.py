@@ -27,8 +27,9 @@ MuonTakes = Callable[[str, nn.Parameter], bool]
 class ParameterSettings:
     """How one parameter is trained, where that differs from the others.
 
-    >>> def settings_of(name, parameter):  # for `Trainer(..., settings_of=settings_of)`
-    ...     return ParameterSettings(rate=0.1, weight_decay=0.0) if name.endswith("bias") else ParameterSettings()
+    Examples:
+        >>> def settings_of(name, parameter):  # for `Trainer(..., settings_of=settings_of)`
+        ...     return ParameterSettings(rate=0.1) if name.endswith("bias") else ParameterSettings()
     """
 
     rate: float = 1.0

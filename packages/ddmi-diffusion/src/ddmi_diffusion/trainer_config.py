@@ -15,9 +15,10 @@ from ddmi_diffusion.learning_rate import Constant, WarmupCosine
 class OptimizerConfig:
     """AdamW (Loshchilov and Hutter, 2019) or Muon, and the learning rate as a function of the step.
 
-    >>> rate = OptimizerConfig(learning_rate=1e-3, warmup=100).rate(1000)
-    >>> f"{rate(0):.0e} {rate(100):.0e} {rate(999):.0e}"
-    '1e-05 1e-03 1e-06'
+    Examples:
+        >>> rate = OptimizerConfig(learning_rate=1e-3, warmup=100).rate(1000)
+        >>> f"{rate(0):.0e} {rate(100):.0e} {rate(999):.0e}"
+        '1e-05 1e-03 1e-06'
     """
 
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -62,8 +63,9 @@ class OptimizerConfig:
 class TrainerConfig(OptimizerConfig):
     """A run: how long, in which batches, and what it writes. Presets count steps, never seconds.
 
-    >>> TrainerConfig(steps=1000, batch_size=32, learning_rate=2e-3).ema_decay
-    0.999
+    Examples:
+        >>> TrainerConfig(steps=1000, batch_size=32, learning_rate=2e-3).ema_decay
+        0.999
     """
 
     steps: int

@@ -139,8 +139,9 @@ class Stage(nn.Module):
 class UNetConfig(DenoiserConfig):
     """The U-Net over latent planes.
 
-    >>> UNetConfig(width=32, multipliers=(1,), blocks=1).build([(4, 8, 8)], "grid").__class__.__name__
-    'PlaneUNet'
+    Examples:
+        >>> UNetConfig(width=32, multipliers=(1,), blocks=1).build([(4, 8, 8)], "grid").__class__.__name__
+        'PlaneUNet'
     """
 
     width: int = 224
@@ -179,9 +180,10 @@ class PlaneUNet(nn.Module):
         config: its sizes.
         condition: width of the conditioning tokens for cross-attention, or None.
 
-    >>> denoiser = PlaneUNet([(4, 8, 8)], config=UNetConfig(width=32, multipliers=(1, 2), blocks=1))
-    >>> denoiser(torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0])).shape
-    torch.Size([2, 4, 8, 8])
+    Examples:
+        >>> denoiser = PlaneUNet([(4, 8, 8)], config=UNetConfig(width=32, multipliers=(1, 2), blocks=1))
+        >>> denoiser(torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0])).shape
+        torch.Size([2, 4, 8, 8])
     """
 
     def __init__(

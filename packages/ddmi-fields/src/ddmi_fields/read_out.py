@@ -117,10 +117,11 @@ class CoarseToFineReadOut(ReadOut):
             StyleGAN2), so that a function knows the footprint of a cell; None builds plain residual blocks.
         layers: linear layers of a block (2 in plain blocks).
 
-    >>> read_out = CoarseToFineReadOut([8, 16], out_channels=3, width=32)
-    >>> coords = torch.zeros(2, 5, 2)
-    >>> read_out([torch.randn(2, 5, 8), torch.randn(2, 5, 16)], coords).shape
-    torch.Size([2, 5, 3])
+    Examples:
+        >>> read_out = CoarseToFineReadOut([8, 16], out_channels=3, width=32)
+        >>> coords = torch.zeros(2, 5, 2)
+        >>> read_out([torch.randn(2, 5, 8), torch.randn(2, 5, 16)], coords).shape
+        torch.Size([2, 5, 3])
     """
 
     def __init__(
@@ -173,9 +174,10 @@ class CoarseToFineReadOut(ReadOut):
 class CoarseToFineReadOutConfig(ReadOutConfig):
     """The MLP that reads values out of basis fields, scale after scale (CFC).
 
-    >>> from ddmi_fields import PlaneLayout
-    >>> CoarseToFineReadOutConfig(out_channels=1, width=32).build(PlaneLayout.triplane(), [8, 8]).channels
-    (8, 8)
+    Examples:
+        >>> from ddmi_fields import PlaneLayout
+        >>> CoarseToFineReadOutConfig(out_channels=1, width=32).build(PlaneLayout.triplane(), [8, 8]).channels
+        (8, 8)
     """
 
     out_channels: int = 3
@@ -204,9 +206,10 @@ class ConcatReadOut(ReadOut):
     `channels`, `out_channels`, `width`, `native` and `layers` are those of `CoarseToFineReadOut`; `coordinates` is the
     axes of the coordinate when it is itself an input, else 0, and `blocks` counts residual blocks.
 
-    >>> read_out = ConcatReadOut([8, 16], out_channels=3, width=32, blocks=2)
-    >>> read_out([torch.randn(2, 5, 8), torch.randn(2, 5, 16)], torch.zeros(2, 5, 2)).shape
-    torch.Size([2, 5, 3])
+    Examples:
+        >>> read_out = ConcatReadOut([8, 16], out_channels=3, width=32, blocks=2)
+        >>> read_out([torch.randn(2, 5, 8), torch.randn(2, 5, 16)], torch.zeros(2, 5, 2)).shape
+        torch.Size([2, 5, 3])
     """
 
     def __init__(
@@ -252,9 +255,10 @@ class ConcatReadOut(ReadOut):
 class ConcatReadOutConfig(ReadOutConfig):
     """The MLP that reads values out of all scales at once (the ablation PE+HDBF).
 
-    >>> from ddmi_fields import PlaneLayout
-    >>> ConcatReadOutConfig(width=32, blocks=2).build(PlaneLayout.image(), [8, 8]).channels
-    (8, 8)
+    Examples:
+        >>> from ddmi_fields import PlaneLayout
+        >>> ConcatReadOutConfig(width=32, blocks=2).build(PlaneLayout.image(), [8, 8]).channels
+        (8, 8)
     """
 
     out_channels: int = 3
