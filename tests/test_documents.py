@@ -140,7 +140,7 @@ def users_files(folder: Path, page: str) -> None:
 
     to_picture(OpenMoji("test")[0].pixels(64)).save(folder / "picture.png")
     trimesh.PointCloud(Furniture("test")[0].surface(500, np.random.default_rng(0))[0]).export(folder / "cloud.ply")
-    save_mp4(MovingOpenMoji("test")[0].frames(torch.arange(16.0), 32), folder / "clip.mp4", 8)
+    save_mp4(MovingOpenMoji("test", items=1)[0].frames(torch.arange(16.0), 32), folder / "clip.mp4", 8)
     for name, write in DATA.items():
         if name in ("PICTURES", "CLIPS", "MESHES", "VIEWS"):
             write(folder / name)
