@@ -127,7 +127,7 @@ def attack(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The site of the documentation, build/site, and its slow code and notebooks at preset test (minutes)."""
     run(session, "python", "tools/documentation.py", groups=("docs",))
-    run(session, "pytest", "-m", "docs", "tests", *session.posargs, groups=("docs", "test"))
+    run(session, "pytest", *WORKERS, "-m", "docs", "tests", *session.posargs, groups=("docs", "test"))
 
 
 @nox.session(venv_backend="none")

@@ -160,7 +160,7 @@ def notebook(text: str) -> dict[str, Any]:
         else:
             flush()
             source = part.code if part.language == "python" else "%%bash -e\n" + "\n".join(commands(part.code))
-            code = {
+            code: dict[str, Any] = {
                 "cell_type": "code",
                 "metadata": {},
                 "execution_count": None,
