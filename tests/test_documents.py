@@ -17,7 +17,7 @@ from .documents import ROOT, diagrams, documentation, miniatures, run_blocks
 PAGES = sorted(path for path in documentation.sources() if path.suffix == ".md" and path.name != "CHANGELOG.md")
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 DATA = {
-    "PICTURES": miniatures.celeba,
+    "PICTURES": miniatures.afhq,
     "CLIPS": miniatures.sky,
     "MESHES": miniatures.meshes,
     "VIEWS": miniatures.srn,
@@ -81,6 +81,30 @@ def test_commands_sessions_and_marks_are_known(path: Path) -> None:
     for sessions in re.findall(r"nox -s ((?:[a-z][\w-]* ?)+)", text):
         for session in sessions.split():
             assert f"def {session.replace('-', '_')}(" in noxfile or session in noxfile, session
+
+
+OURS = ("start", "concepts", "training-curves", "recipes", "why", *(f"tutorials/{path.stem}" for path in TUTORIALS))
+"""Pages that quote figures."""
+NO_FIGURES = {"0.03", "0.12", "0.5", "0.9", "3.11", "4.0"}
+"""Of settings, formulas, bounds, versions and licences."""
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_figures_are_those_of_the_results_that_a_page_links_to(name: str) -> None:
+    page = ROOT / "docs" / f"{name}.md"
+    text = re.sub(r"```.*?^```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    links = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]*benchmarks/results/[^)\s]+)\)", text)}
+    results = [(page.parent / link).resolve() for link in links if link.endswith((".md", ".json"))]
+    measured = set(re.findall(r"\d+\.\d+", " ".join(path.read_text() for path in results)))
+    figures = set(re.findall(r"(?<![\d.])\d+\.\d+(?![\d.])", re.sub(r"\]\([^)]*\)|arXiv:\S+", "", text)))
+    unknown = {one for one in figures - NO_FIGURES - measured if not rounded(one, measured)}
+    assert not unknown, f"{name}: no results that it links to have {sorted(unknown)}"
+
+
+def rounded(figure: str, measured: set[str]) -> bool:
+    """Whether a figure is one of the measured ones with fewer digits."""
+    digits = len(figure.partition(".")[2])
+    return any(f"{float(one):.{digits}f}" == figure for one in measured)
 
 
 def test_diagrams_are_those_that_are_drawn() -> None:

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "ablate": "ddmi.commands.ablate:Ablate",
         "fit": "ddmi.commands.fit:Fit",
         "prepare": "ddmi.commands.prepare:Prepare",
+        "explore": "ddmi.commands.explore:Explore",
         "export": "ddmi.commands.export:Export",
         "import-reference": "ddmi.commands.import_reference:ImportReference",
     }

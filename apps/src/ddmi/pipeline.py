@@ -18,6 +18,7 @@ from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import check_shapes, load_weights, read_tensors
+from ddmi.machine.stored_precision import Precision, restored, stored
 from ddmi.model_directory import HUB, model_directory
 from ddmi.serialization import errors_of, experiment_text, read_experiment_file
 from ddmi_diffusion import (
@@ -150,13 +151,14 @@ class DDMI(nn.Module):
         prompts: str | Sequence[str] | None = None,
         guidance_scale: float | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
+        initial: Float[Tensor, "count ..."] | None = None,
     ) -> Float[Tensor, "count ..."]:
-        """The packed latents of the functions that `sample` gives."""
+        """The packed latents of the functions that `sample` gives, or of those that grow from `initial`, unit noise."""
         sampler = sampler or self.experiment.diffusion.sampler
         diffusion, cond, guidance = self._chosen(sampler, count, prompts, guidance_scale, guidance_interval)
         return diffusion.sample(
             count, seed=seed, start=start, cond=cond, guidance=guidance, sampler=sampler,
-            num_steps=self.steps_of(sampler) if num_steps is None else num_steps,
+            num_steps=self.steps_of(sampler) if num_steps is None else num_steps, initial=initial,
             progress=lambda steps: progress(steps, what="sampling", delay=3),
         )  # fmt: skip
 
@@ -291,11 +293,15 @@ class DDMI(nn.Module):
         guidance = Guidance(scale=scale, null=null, start=interval[0], stop=interval[1])
         return encode_prompts(self.conditioner, prompts, self.device), guidance
 
+    def noise(self, numbers: Sequence[int], *, seed: int = 0) -> Float[Tensor, "count ..."]:
+        """What the samples of these numbers grow from."""
+        latent_space, _ = self._generative()
+        return seeded_normal(seed, numbers, *latent_space.shape)
+
     @torch.no_grad()
     def prior(self, count: int, *, seed: int = 0, start: int = 0) -> ImplicitFunction:
         """What no diffusion gives: standard normal draws in the whitened space, un-whitened and decoded."""
-        latent_space, _ = self._generative()
-        return self.decode(seeded_normal(seed, range(start, start + count), *latent_space.shape))
+        return self.decode(self.noise(range(start, start + count), seed=seed))
 
     @torch.no_grad()
     def reconstruct(self, inputs: tuple[Tensor, ...]) -> ImplicitFunction:
@@ -312,22 +318,22 @@ class DDMI(nn.Module):
         experiment = replace(self.experiment, diffusion=settings)
         return DDMI(experiment, self.vae, self.latent_space, flow, self.conditioner)
 
-    def save_pretrained(self, directory: Path | str, *, half: bool = False) -> None:
+    def save_pretrained(self, directory: Path | str, *, precision: Precision = "full") -> None:
         """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide and
-        mean_flow; with `half` weights in half precision, to which the model's own are rounded.
+        mean_flow.
 
-        manifest.json lists their hashes, by which they are checked when they are loaded.
+        In less than full precision the model's own weights are rounded alike.  "int8" is of denoisers: the autoencoder,
+        on which every value depends, is in half precision then.  manifest.json lists the files' hashes, by which they
+        are checked when they are loaded.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        if half:
-            self.half().float()  # hashes say which weights belong together: they are of what will be read
 
-        def save(name: str, part: nn.Module, meta: dict[str, str] | None = None) -> None:
-            weights = part.state_dict()
-            if half:
-                weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-            save_listed(directory / name, weights, meta)
+        def save(name: str, part: nn.Module, hashed: tuple[str, nn.Module] | None = None) -> None:
+            weights = stored(part.state_dict(), "half" if name == VAE and precision == "int8" else precision)
+            part.load_state_dict(restored(weights))
+            # hashes say which weights belong together: they are of what will be read
+            save_listed(directory / name, weights, hashed and {hashed[0]: weights_sha256(hashed[1])})
 
         save(VAE, self.vae)
         if self.latent_space is not None and self.diffusion is not None:
@@ -341,7 +347,7 @@ class DDMI(nn.Module):
                 save(GUIDE, self.guide)
             save(DENOISER, self.diffusion)
             if self.mean_flow is not None:
-                save(MEAN_FLOW, self.mean_flow, {TRAINED: weights_sha256(self.diffusion)})
+                save(MEAN_FLOW, self.mean_flow, (TRAINED, self.diffusion))
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
 
     @classmethod

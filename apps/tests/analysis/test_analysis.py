@@ -18,8 +18,7 @@ from ddmi import DDMI
 from ddmi.analysis.chart import COLOURS, Line, log_charts
 from ddmi.analysis.interpolation import interpolated, slerp
 from ddmi.analysis.latent_spectra import LatentSpectrum, along_plane, latent_spectra
-from ddmi.analysis.neighbours import nearest, nearest_neighbours
-from ddmi.analysis.pictures import picture_of
+from ddmi.analysis.neighbours import KnownItems, nearest
 from ddmi.analysis.run import Analysis, analyze_run
 from ddmi.analysis.scales import without_scale
 from ddmi.analysis.spectra import basis_spectra, power_spectrum
@@ -30,6 +29,7 @@ from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, Plane
 from ddmi_modalities import Split
 from ddmi_modalities.files.pixels import to_float
 from ddmi_modalities.image import ImageModality, ImageRendering, ImageRenderOptions
+from ddmi_modalities.plain_exploration import picture_of
 from ddmi_vae import D2CVAE
 
 
@@ -119,7 +119,7 @@ def test_slerp_keeps_the_length_of_noise() -> None:
 
 def test_the_ends_of_a_way_are_the_samples(tiny_run: Path) -> None:
     model = DDMI.from_pretrained(tiny_run)
-    way = interpolated(model, 1, 3, seed=4, parts=3).grid((16, 16))
+    way = model.decode(interpolated(model, model.noise([1, 3], seed=4), 3, seed=4)).grid((16, 16))
     samples = model.sample(4, seed=4).grid((16, 16))
     torch.testing.assert_close(way[0], samples[1], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(way[2], samples[3], atol=1e-3, rtol=1e-3)
@@ -171,7 +171,7 @@ def flags(*numbers: int) -> ImplicitFunction:
 
 def test_copies_are_found() -> None:
     options = ImageRenderOptions(resolution=16)
-    found = nearest_neighbours(Flags(), flags(3, 1), options, Colours(), training=5, count=2)
+    found = KnownItems.of(Flags(), options, Colours(), training=5).nearest(flags(3, 1), 2)
     for number, one in zip((3, 1), found, strict=True):
         assert len(one.nearest) == len(one.distances) == 2
         assert one.picture.getpixel((8, 8)) == one.nearest[0].getpixel((8, 8)) == PALETTE[number]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ddmi import DDMI, registry
 from ddmi.cli import main
@@ -29,7 +29,7 @@ def few(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_half_precision_is_half_the_size_and_almost_the_same(tiny_run: Path, tmp_path: Path) -> None:
-    assert main(["export", str(tiny_run), "--half", "--out", str(tmp_path / "small")]) == 0
+    assert main(["export", str(tiny_run), "--precision", "half", "--out", str(tmp_path / "small")]) == 0
     assert load_file(tmp_path / "small" / "vae.safetensors")["decoder.out.weight"].dtype == torch.float16
     weights = [(run / "denoiser.safetensors").stat().st_size for run in (tiny_run, tmp_path / "small")]
     assert weights[1] < 0.6 * weights[0]
@@ -38,9 +38,45 @@ def test_half_precision_is_half_the_size_and_almost_the_same(tiny_run: Path, tmp
     one, other = (each.sample_latents(2, seed=1, num_steps=2) for each in (model, small))
     assert 0 < (one - other).abs().max() < 0.02 * one.abs().max()
     # saved again as it was read, it is the same
-    small.save_pretrained(tmp_path / "again", half=True)
+    small.save_pretrained(tmp_path / "again", precision="half")
     first, second = (load_file(tmp_path / name / "denoiser.safetensors") for name in ("small", "again"))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_eight_bits_are_a_quarter_of_the_size_and_nearly_the_same(tiny_run: Path, tmp_path: Path) -> None:
+    model = DDMI.from_pretrained(tiny_run)
+    assert main(["export", str(tiny_run), "--precision", "int8", "--out", str(tmp_path / "small")]) == 0
+    weights = load_file(tmp_path / "small" / "denoiser.safetensors")
+    large = [name for name, value in weights.items() if value.dtype == torch.int8]
+    assert large
+    assert all(weights[name + ".scale"].shape == (len(weights[name]),) for name in large)
+    sizes = [(run / "denoiser.safetensors").stat().st_size for run in (tiny_run, tmp_path / "small")]
+    assert sizes[1] < 0.45 * sizes[0]  # of so small a network names and norms are a good part
+    small = DDMI.from_pretrained(tmp_path / "small")
+    assert model.diffusion is not None
+    assert small.diffusion is not None
+    for name, value in model.diffusion.state_dict().items():
+        largest, error = (
+            one.abs().flatten(1).amax(1) if one.ndim > 1 else one.abs()
+            for one in (value, small.diffusion.state_dict()[name] - value)
+        )
+        assert (error <= largest / 253 + 1e-7).all(), name
+    one, other = (each.sample_latents(2, seed=1, num_steps=2) for each in (model, small))
+    assert 0 < (one - other).abs().max() < 0.05 * one.abs().max()
+    small.save_pretrained(tmp_path / "again", precision="int8")  # saved again as it was read, it is the same
+    again = load_file(tmp_path / "again" / "denoiser.safetensors")
+    assert all(torch.equal(value, again[name]) for name, value in weights.items() if value.dtype == torch.int8)
+
+
+def test_scales_that_are_missing_are_noticed(tiny_run: Path, tmp_path: Path) -> None:
+    assert main(["export", str(tiny_run), "--precision", "int8", "--out", str(tmp_path / "small")]) == 0
+    file = tmp_path / "small" / "denoiser.safetensors"
+    weights = load_file(file)
+    scale = next(name for name in weights if name.endswith(".scale"))
+    (tmp_path / "small" / "manifest.json").unlink()
+    save_file({name: value for name, value in weights.items() if name != scale}, file)
+    with pytest.raises(ValueError, match=f"denoiser.safetensors: .*{scale}"):
+        DDMI.from_pretrained(tmp_path / "small")
 
 
 def test_the_mean_flow_alone(few: Path, tmp_path: Path) -> None:

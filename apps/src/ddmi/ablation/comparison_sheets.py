@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ddmi.analysis.pictures import fitting, picture_of, pictures_of
+from ddmi.analysis.pictures import fitting, pictures_of
 from ddmi.pipeline import DDMI
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.files.album import Album
 from ddmi_modalities.files.sheets import picture_table
+from ddmi_modalities.plain_exploration import picture_of
 
 MOST = 8
 """Columns at most."""

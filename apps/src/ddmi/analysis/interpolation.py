@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ddmi.pipeline import DDMI
-from ddmi_diffusion import encode_prompts, seeded_normal
-from ddmi_fields import ImplicitFunction
 
 
 def slerp(start: Float[Tensor, "*packed"], end: Float[Tensor, "*packed"], parts: int) -> Float[Tensor, "part *packed"]:
@@ -28,21 +28,18 @@ def slerp(start: Float[Tensor, "*packed"], end: Float[Tensor, "*packed"], parts:
 
 
 @torch.no_grad()
-def interpolated(model: DDMI, first: int, second: int, *, seed: int, parts: int) -> ImplicitFunction:
-    """Functions on the way from sample number `first` of a seed to number `second`; both ends are those samples.
+def interpolated(
+    model: DDMI, ends: Float[Tensor, "2 *packed"], parts: int, **how: Any
+) -> Float[Tensor, "part *packed"]:
+    """Packed latents on the way from the function of one noise to that of another; both ends are those functions.
 
     A sampler without noise of its own is taken where the recipe's has some: otherwise neighbours would not be alike.
+
+    Args:
+        ends: `seeded_normal` of two samples.
+        parts: see `slerp`.
+        how: of `DDMI.sample_latents`: sampler, num_steps, prompts, guidance_scale.
     """
-    if model.latent_space is None or model.diffusion is None:
-        raise ValueError("interpolation: this model has no second stage; train it with `--stage diffusion --resume`")
-    config = model.experiment.diffusion
-    ends = seeded_normal(seed, [first, second], *model.latent_space.shape)
-    latents = model.diffusion.sample(
-        parts,
-        seed=seed,
-        num_steps=config.num_steps,
-        sampler="ddim" if config.sampler == "ddpm" else config.sampler,
-        cond=None if model.conditioner is None else encode_prompts(model.conditioner, [""], model.device),
-        initial=slerp(ends[0], ends[1], parts),
-    )
-    return model.decode(latents)
+    sampler = how.pop("sampler", None) or model.experiment.diffusion.sampler
+    sampler = "ddim" if sampler == "ddpm" else sampler
+    return model.sample_latents(parts, sampler=sampler, initial=slerp(ends[0], ends[1], parts), **how)

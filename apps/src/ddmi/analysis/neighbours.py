@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor
 
-from ddmi.analysis.pictures import picture_of, pictures_of
+from ddmi.analysis.pictures import pictures_of
 from ddmi_fields import ImplicitFunction
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.files.pixels import to_tensor
 from ddmi_modalities.metrics.features import FeatureNetwork, extract
-from ddmi_modalities.modality import Modality
+from ddmi_modalities.modality import DataSet, Modality
+from ddmi_modalities.plain_exploration import picture_of
+from ddmi_modalities.progress import progress
 
 logger = logging.getLogger("ddmi")
 
@@ -51,32 +53,37 @@ class Neighbours:
     distances: list[float]
 
 
-def nearest_neighbours(
-    modality: Modality,
-    functions: ImplicitFunction,
-    options: Any,
-    network: FeatureNetwork,
-    *,
-    training: int,
-    count: int = 4,
-) -> list[Neighbours]:
-    """Of every function the nearest of `training` training items.
+@dataclass(frozen=True, eq=False)
+class KnownItems:
+    """Training items by features of the pictures that the modality draws of them: shapes and scenes are compared by
+    their looks from the cameras of the options."""
 
-    What is compared are features of the pictures that the modality draws of functions and of data, so shapes and scenes
-    are compared by their looks from the cameras of the options.
-    """
-    data = modality.dataset("train")
-    chosen = evenly_spaced(len(data), training)
-    logger.info("features of %d of %d training items (%s)", len(chosen), len(data), network.name)
+    modality: Modality
+    options: Any
+    network: FeatureNetwork
+    data: DataSet[Any]
+    chosen: Sequence[int]
+    """Numbers of the items."""
+    features: Float[Tensor, "item feature"]
 
-    def truth(indices: Sequence[int]) -> Iterator[Image.Image]:
-        return (picture_of(modality.truth([data[index]], options)) for index in indices)
+    @classmethod
+    def of(cls, modality: Modality, options: Any, network: FeatureNetwork, *, training: int) -> KnownItems:
+        """`training` items of the training data, spread evenly."""
+        data = modality.dataset("train")
+        chosen = evenly_spaced(len(data), training)
+        logger.info("features of %d of %d training items (%s)", len(chosen), len(data), network.name)
+        shown = progress(chosen, what="features of training items", delay=3)
+        pictures = (picture_of(modality.truth([data[index]], options)) for index in shown)
+        return cls(modality, options, network, data, chosen, features_of(pictures, network))
 
-    known = features_of(truth(chosen), network)
-    pictures = pictures_of(modality, functions, options)
-    seen = features_of(pictures, network)
-    distances, positions = nearest(seen, known, min(count, len(chosen)))
-    return [
-        Neighbours(picture, list(truth([chosen[at] for at in found])), row)
-        for picture, row, found in zip(pictures, distances.tolist(), positions.tolist(), strict=True)
-    ]
+    def nearest(self, functions: ImplicitFunction, count: int = 4) -> list[Neighbours]:
+        """Of every function the nearest items."""
+        pictures = pictures_of(self.modality, functions, self.options)
+        distances, positions = nearest(features_of(pictures, self.network), self.features, min(count, len(self.chosen)))
+        return [
+            Neighbours(picture, [self._picture(self.chosen[at]) for at in found], row)
+            for picture, row, found in zip(pictures, distances.tolist(), positions.tolist(), strict=True)
+        ]
+
+    def _picture(self, index: int) -> Image.Image:
+        return picture_of(self.modality.truth([self.data[index]], self.options))

@@ -12,7 +12,7 @@ from PIL import Image
 from ddmi.analysis.chart import Line, log_charts
 from ddmi.analysis.interpolation import interpolated
 from ddmi.analysis.latent_spectra import LatentSpectrum, latent_spectra
-from ddmi.analysis.neighbours import Neighbours, nearest_neighbours
+from ddmi.analysis.neighbours import KnownItems, Neighbours
 from ddmi.analysis.pictures import fitting, pictures_of
 from ddmi.analysis.scales import without_scale
 from ddmi.analysis.spectra import Spectrum, basis_spectra, write_csv
@@ -93,7 +93,7 @@ def analyze_run(
     album.picture("interpolations.png", draw_interpolations(modality, model, settings, options, seed))
     network = EfficientNetLiteFeatures(model.device)
     made = model.sample(settings.samples, seed=seed)
-    similar = nearest_neighbours(modality, made, options, network, training=settings.training)
+    similar = KnownItems.of(modality, options, network, training=settings.training).nearest(made)
     album.picture("neighbours.png", draw_neighbours(similar))
     return album.paths
 
@@ -146,7 +146,8 @@ def draw_interpolations(modality: Modality, model: DDMI, settings: Analysis, opt
     (probe,) = pictures_of(modality, model.sample(1, seed=seed), options)
     parts = max(2, fitting(probe, settings.parts))
     for first in range(0, 2 * settings.ways, 2):
-        functions = interpolated(model, first, first + 1, seed=seed, parts=parts)
+        ends = model.noise([first, first + 1], seed=seed)
+        functions = model.decode(interpolated(model, ends, parts, seed=seed))
         rows[f"sample {first}\nto {first + 1}"] = pictures_of(modality, functions, options)
     return picture_table(list(rows.values()), labels=list(rows))
 

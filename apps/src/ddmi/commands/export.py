@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from ddmi.commands.line import no_more
+from ddmi.machine.stored_precision import Precision
 
 logger = logging.getLogger("ddmi")
 
@@ -24,8 +25,9 @@ class Export:
     """A run or a saved model."""
     out: Path
     """Directory to write to; its name is the model's."""
-    half: bool = False
-    """Weights in half precision: half the size, and computed with in full precision as ever."""
+    precision: Precision = "full"
+    """Of the weights in files: "half" is half the size, "int8" a quarter, but for the autoencoder; what computes is of
+    full precision as ever."""
     mean_flow: bool = False
     """The mean flow alone, in the place of the denoiser and its guide: samples in few steps, and half the size."""
 
@@ -42,7 +44,7 @@ class Export:
         figures = {} if self.mean_flow else measured_figures(self.run_dir)
         if self.mean_flow:
             model = model.of_few_steps()
-        model.save_pretrained(self.out, half=self.half)
+        model.save_pretrained(self.out, precision=self.precision)
         atomic_write_text(self.out / "README.md", model_card(model.experiment, self.out.resolve().name, figures))
         size = sum(path.stat().st_size for path in self.out.iterdir())
         logger.info("wrote %s, %.1f MB: `ddmi sample %s`", self.out, size / 1e6, self.out)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ddmi.machine.listed_weights import check_listed
+from ddmi.machine.stored_precision import is_scale, restored
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -38,7 +39,9 @@ def check_shapes(module: nn.Module, path: Path, *, hint: str) -> None:
         raise ValueError(f"{path} is not there; {hint}")
     check_listed(path)
     with _opened(path) as file:
-        theirs = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        eight_bits = {name: one.get_dtype() == "I8" for name, one in slices.items()}
+        theirs = {name: tuple(one.get_shape()) for name, one in slices.items() if not is_scale(name, eight_bits)}
     ours = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in [*ours, *theirs]:
         if ours.get(name) != theirs.get(name):
@@ -52,7 +55,11 @@ def check_shapes(module: nn.Module, path: Path, *, hint: str) -> None:
 def load_weights(module: nn.Module, path: Path, *, hint: str) -> None:
     """Loads a state dict exactly, or says which tensor does not fit, or has numbers that are NaN or infinite."""
     check_shapes(module, path, hint=hint)
-    tensors, _ = read_tensors(path)
+    stored, _ = read_tensors(path)
+    try:
+        tensors = restored(stored)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from fractions import Fraction
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -56,6 +56,13 @@ FLOW = (
 """Those that do so from a denoiser of the flow."""
 
 
+def samplers_of(noise: NoiseConfig) -> tuple[SamplerName, ...]:
+    """The names that fit what is predicted."""
+    if noise.prediction == "flow":
+        return ("euler", "dpm-solver++", "unipc", "mean-flow")
+    return ("ddpm", "ddim", "dpm-solver++", "unipc")
+
+
 def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
     """A diffusers scheduler for `noise`.
 
@@ -75,8 +82,8 @@ def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
 
     flow = noise.prediction == "flow"
     if isinstance(sampler, str):
-        allowed = ("euler", "dpm-solver++", "unipc", "mean-flow") if flow else ("ddpm", "ddim", "dpm-solver++", "unipc")
-        if sampler not in get_args(SamplerName) or sampler not in allowed:
+        allowed = samplers_of(noise)
+        if sampler not in allowed:
             raise ValueError(
                 f"sampler {sampler!r} does not fit prediction {noise.prediction!r}; choose one of {', '.join(allowed)}"
             )

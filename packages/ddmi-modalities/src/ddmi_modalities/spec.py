@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
     from ddmi_modalities.datasets.preparation import Preparation
+    from ddmi_modalities.exploration import Exploration
     from ddmi_modalities.files.album import Album
     from ddmi_modalities.modality import FunctionSource, Modality
 
@@ -76,6 +77,8 @@ class ModalitySpec:
     """A `Report`."""
     preparation: str | None = None
     """A `Preparation`; None: data are always read as they are."""
+    exploration: str = "ddmi_modalities.plain_exploration:EXPLORATION"
+    """An `Exploration`, how one function is looked at in a browser; by default as the picture of its rendering."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Settings of its own networks and losses, such as encoders, by their words in saved configurations.  A word is
     SLOT/NAME: the name chooses it on the command line where its class fits."""
@@ -88,6 +91,9 @@ class ModalitySpec:
 
     def report_function(self) -> Report:
         return pkgutil.resolve_name(self.report)
+
+    def exploration_of(self) -> Exploration:
+        return pkgutil.resolve_name(self.exploration)
 
     def preparation_class(self) -> type[Preparation[Any]] | None:
         return None if self.preparation is None else pkgutil.resolve_name(self.preparation)

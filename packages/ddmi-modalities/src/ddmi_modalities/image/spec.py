@@ -11,6 +11,7 @@ SPEC = ModalitySpec(
     modality="ddmi_modalities.image.modality:ImageModality",
     evaluations="ddmi_modalities.image.protocols:EVALUATIONS",
     report="ddmi_modalities.image.report:report_images",
+    exploration="ddmi_modalities.image.explore:EXPLORATION",
     preparation="ddmi_modalities.image.prepare:ImagePreparation",
     nodes={
         "losses/pictures": f"{_CONFIGS}:PictureLosses",

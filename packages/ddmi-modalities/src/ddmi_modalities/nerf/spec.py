@@ -9,6 +9,7 @@ SPEC = ModalitySpec(
     modality="ddmi_modalities.nerf.modality:NerfModality",
     evaluations="ddmi_modalities.nerf.protocols:EVALUATIONS",
     report="ddmi_modalities.nerf.report:report_nerf",
+    exploration="ddmi_modalities.nerf.explore:EXPLORATION",
     preparation="ddmi_modalities.nerf.prepare:NerfPreparation",
     nodes={
         "encoder/points": "ddmi_modalities.networks.point_encoder:PointEncoderConfig",

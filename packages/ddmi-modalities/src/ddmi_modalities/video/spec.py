@@ -9,6 +9,7 @@ SPEC = ModalitySpec(
     modality="ddmi_modalities.video.modality:VideoModality",
     evaluations="ddmi_modalities.video.protocols:EVALUATIONS",
     report="ddmi_modalities.video.report:report_videos",
+    exploration="ddmi_modalities.video.explore:EXPLORATION",
     preparation="ddmi_modalities.video.prepare:VideoPreparation",
     nodes={
         "encoder/space-time": "ddmi_modalities.video.networks.space_time_encoder:SpaceTimeEncoderConfig",

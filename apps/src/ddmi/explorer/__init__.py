@@ -1,0 +1,1 @@
+"""Looking at functions in a browser: a local server, and pages that need none."""

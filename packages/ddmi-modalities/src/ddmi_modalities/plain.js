@@ -1,0 +1,15 @@
+// A view is a class under ddmi.views.KIND: it draws into a place what its source is asked for.
+//   constructor(place, source, facts)  source.image(question, params), source.bytes(...), source.live, source.has(...)
+//   show()                             the function, or the scales of it that are read, changed
+//   close()                            nothing more will be shown here
+ddmi.views.plain = class {
+  constructor(place, source) {
+    this.source = source;
+    this.picture = ddmi.add(place, "img", { className: "plain", alt: "the function" });
+  }
+  async show() {
+    const image = await this.source.image("sheet", {});
+    if (image) this.picture.src = image.src;
+  }
+  close() {}
+};
