@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 import pytest
+
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["tests/browser"]
+"""Tests of `nox -s browser`, which installs what drives a browser."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

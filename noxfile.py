@@ -16,8 +16,11 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 LIBRARIES = sorted(p.parent.name for p in (ROOT / "packages").glob("*/pyproject.toml"))
+ALONE = [name for name in LIBRARIES if name != "ddmi-models"]
+"""Those that need no application."""
 WORKERS = ("-n", str(min(4, os.cpu_count() or 1)))
 """Tests by several processes of one thread: on two cores in half the time of one process of two."""
+IN_THE_GATE = "not wheels and not attack and not browser and not docs"
 EXTRAS = {"ddmi-modalities": "[image,shape,text,video,nerf]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
@@ -57,6 +60,20 @@ def demo(session: nox.Session) -> None:
     """Train both stages on OpenMoji, generate, and draw pictures: runs/demo (14 minutes on 2 cores, 1 GB of cache)."""
     train(session, "openmoji", "--preset", "demo", "--run", "runs/demo")
     ddmi(session, "report", "runs/demo")
+
+
+@nox.session(name="try", venv_backend="none")
+def try_(session: nox.Session) -> None:
+    """Generate with the models that come along, without training: runs/try/index.html (two minutes on 2 cores)."""
+    page = ("--html", "runs/try/index.html", "--count", "4")
+    prompts = ("a round table with three thin legs", "a chair with arms", "a long table", "a tall chair without arms")
+    ddmi(session, "explore", *page, "--prompts", *prompts, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def browser(session: nox.Session) -> None:
+    """The explorer in a real browser, that of CHROME, else chromium or chrome; its recordings are in runs/browser."""
+    run(session, "pytest", "-m", "browser", "tests/browser", *session.posargs, groups=("test", "browser"))
 
 
 @nox.session(venv_backend="none")
@@ -106,8 +123,8 @@ def train_video(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """All tests in the workspace's environment, but those of `wheels` and `docs` and the long ones of `attack`."""
-    run(session, "pytest", *WORKERS, "-m", "not wheels and not attack and not docs", *session.posargs, groups=("test",))
+    """All tests in the workspace's environment, but `wheels`, `browser`, `docs` and the long ones of `attack`."""
+    run(session, "pytest", *WORKERS, "-m", IN_THE_GATE, *session.posargs, groups=("test",))
 
 
 @nox.session(venv_backend="none")
@@ -148,7 +165,7 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("name", LIBRARIES, ids=LIBRARIES)
+@nox.parametrize("name", ALONE, ids=ALONE)
 def package(session: nox.Session, name: str) -> None:
     """One package alone: its wheel and declared dependencies in an empty environment, its own tests run there.
 
@@ -173,7 +190,7 @@ def minimums(session: nox.Session) -> None:
     """All tests with the lowest versions that the packages say they take (slow: installs another torch)."""
     editable = [flag for path in PACKAGES.values() for flag in ("-e", f"{path}{EXTRAS.get(path.name, '')}")]
     session.install("--resolution", "lowest-direct", *editable, "--group", "test")
-    session.run("pytest", *WORKERS, "-m", "not wheels and not attack and not docs", *session.posargs)
+    session.run("pytest", *WORKERS, "-m", IN_THE_GATE, *session.posargs)
 
 
 @nox.session

@@ -64,7 +64,7 @@ class Screening:
         stages: dict[str, Any] = {
             stage: replace(
                 getattr(experiment, stage), steps=int(self.part * getattr(experiment, stage).steps), seed=seed,
-                device="cpu", preview_every=0, tensorboard=False,
+                device="cpu", preview_every=0, tracker="none",
             )
             for stage in ("vae_training", "diffusion_training")
         }  # fmt: skip

@@ -114,7 +114,7 @@ def test_diagrams_are_those_that_are_drawn() -> None:
 
 
 def test_public_names_are_in_the_reference() -> None:
-    for package in ("ddmi-fields", "ddmi-vae", "ddmi-diffusion", "ddmi-modalities", "ddmi"):
+    for package in ("ddmi-fields", "ddmi-vae", "ddmi-diffusion", "ddmi-modalities", "ddmi-models", "ddmi"):
         shown = re.findall(r"^::: ([\w.]+)$", (ROOT / "docs" / "reference" / f"{package}.md").read_text(), re.MULTILINE)
         module = package.replace("-", "_")
         parts = [module, *{name.rpartition(".")[0] for name in shown}]

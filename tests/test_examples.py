@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -61,3 +62,22 @@ def test_example_runs_from_wheels(name: str, wheels: Path, tmp_path: Path) -> No
     found = re.search(pattern, done.stdout)
     assert found is not None, done.stdout
     assert float(found.group(1)) > least, done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_of_completion_says_how_close_both_halves_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ddmi.cli import main
+
+    run, out = tmp_path / "run", tmp_path / "completed.png"
+    assert main(["train", "openmoji", "--preset", "test", "--run", str(run)]) == 0
+    capsys.readouterr()
+    line = ["complete.py", str(run), "--count", "2", "--num-steps", "4", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", line)
+    runpy.run_path(str(ROOT / "examples" / "complete.py"), run_name="__main__")
+    found = re.findall(r"^(\w+) +seen half +(\S+) dB, hidden half +(\S+) dB$", capsys.readouterr().out, re.MULTILINE)
+    seen = {name: float(value) for name, value, _ in found}
+    assert list(seen) == ["completed", "sampled", "reconstructed"]
+    assert seen["completed"] > seen["sampled"] + 0.1  # what was seen is there
+    assert out.exists()

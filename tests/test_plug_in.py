@@ -45,13 +45,14 @@ def test_a_plug_in_is_used_like_what_comes_with_us(tmp_path: Path) -> None:
     run(UV, "build", "-q", "--all-packages", "--wheel", "--no-sources", "-o", dist)
     run(UV, "build", "-q", "--wheel", "-o", dist, source)
     run(UV, "venv", "-q", "--python", sys.executable, environment.parent)
-    ours = ("ddmi", "ddmi-fields", "ddmi-vae", "ddmi-diffusion", "ddmi-modalities", "ddmi-waves")
+    ours = ("ddmi", "ddmi-fields", "ddmi-vae", "ddmi-diffusion", "ddmi-modalities", "ddmi-models", "ddmi-waves")
     fresh = [f"--refresh-package={name}" for name in ours]  # never wheels of an earlier checkout, by version
-    run(UV, "pip", "install", "-q", "--python", environment / "python", *fresh, "--find-links", dist, "ddmi-waves")
+    wanted = ("ddmi-waves", "ddmi-models")
+    run(UV, "pip", "install", "-q", "--python", environment / "python", *fresh, "--find-links", dist, *wanted)
     ddmi = environment / "ddmi"
 
     (listed,) = (line for line in run(ddmi, "recipes", folder=tmp_path).splitlines() if line.startswith("waves"))
-    assert listed.endswith("  damped waves of place and time; no small or recommended or paper")
+    assert listed.endswith("  damped waves of place and time; no evening, small, recommended, paper")
     run(ddmi, "train", "waves", "--preset", "test", "--run", "run", "--modality.items", "8", folder=tmp_path)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["distributions"] == {
         "modality/waves": "ddmi-waves"
@@ -63,6 +64,10 @@ def test_a_plug_in_is_used_like_what_comes_with_us(tmp_path: Path) -> None:
     run(ddmi, "reconstruct", "run", "speed.txt", "--out", "again", folder=tmp_path)
     run(ddmi, "report", "run", folder=tmp_path)
     assert (tmp_path / "run" / "report" / "reconstructions.png").stat().st_size > 100
+    run(ddmi, "explore", "run", "--html", "waves.html", "--count", "2", folder=tmp_path)
+    assert (tmp_path / "waves.html").read_text().count("data:image/png;base64,") == 2
+    run(ddmi, "sample", "moving-openmoji", "--count", "1", "--num-steps", "2", "--out", "clips", folder=tmp_path)
+    assert (tmp_path / "clips" / "000.mp4").exists()
     assert "WaveModality (2, 1, 8, 8) True" in run(environment / "python", "-I", "-c", LOADED, folder=tmp_path)
 
     run(UV, "pip", "uninstall", "-q", "--python", environment / "python", "ddmi-waves")

@@ -71,6 +71,20 @@ def _read_configuration(folder: Path) -> object:
     return None
 
 
+def _write_networks(folder: Path) -> None:
+    model = tiny_model()
+    model.vae.save_pretrained(folder / "vae")
+    model.diffusion.save_pretrained(folder / "diffusion")
+
+
+def _read_networks(folder: Path) -> object:
+    from ddmi_diffusion import LatentDiffusion
+    from ddmi_vae import D2CVAE
+
+    parts = [D2CVAE.from_pretrained(folder / "vae"), LatentDiffusion.from_pretrained(folder / "diffusion")]
+    return [weight for part in parts for weight in part.state_dict().values()]
+
+
 def _write_configuration(folder: Path) -> None:
     from ddmi.serialization import experiment_text
 
@@ -84,7 +98,7 @@ def _trainer(folder: Path, steps: int, save_every: int = 1) -> Any:
     from ddmi_diffusion import Trainer, TrainerConfig
 
     config = TrainerConfig(
-        steps=steps, batch_size=4, learning_rate=1e-2, precision="fp32", device="cpu", tensorboard=False,
+        steps=steps, batch_size=4, learning_rate=1e-2, precision="fp32", device="cpu", tracker="none",
         save_every=save_every, ema_decay=0.9, keep=2,
     )  # fmt: skip
     data = list(torch.randn(8, 4, generator=torch.Generator().manual_seed(0)))
@@ -251,6 +265,8 @@ def model_loaders() -> Iterable[Loader]:
     yield Loader("model", _write_model, _read_model)
     yield Loader("model-config", _write_model, _read_model, "config.json")
     yield Loader("model-unlisted", _write_unlisted_model, _read_model, "*.safetensors")
+    yield Loader("networks", _write_networks, _read_networks)
+    yield Loader("network-configs", _write_networks, _read_networks, "config.json")
     yield Loader("configuration", _write_configuration, _read_configuration)
     yield Loader("checkpoints", _write_checkpoints, _read_checkpoints)
     yield Loader("checkpoint-states", _write_checkpoints, _read_checkpoints, "state.json")

@@ -23,7 +23,7 @@ Generates functions of the kind "{kind}": recipe `{recipe}`, preset `{preset}`.
 ```python
 from ddmi import DDMI
 
-model = DDMI.from_pretrained("{name}")
+model = DDMI.from_pretrained("{source}")
 functions = model.sample(4, seed=0{prompt})
 ```
 
@@ -38,19 +38,21 @@ All settings are in config.json.  Made with {versions}.
 """
 
 
-def model_card(experiment: Experiment, name: str, figures: Mapping[str, float]) -> str:
+def model_card(experiment: Experiment, name: str, figures: Mapping[str, float], *, source: str | None = None) -> str:
     """README.md of a model, with the header that the Hugging Face hub reads.
 
     Args:
         experiment: How it was made.
         name: Of its directory.
         figures: What was measured of it.
+        source: Where it is loaded from, if elsewhere than a directory of that name.
     """
     modality, first, second = experiment.modality, experiment.vae_training, experiment.diffusion_training
     unknown = "Nobody told whose the data are: ask who made the model before you publish what it makes."
     card = CARD.format(
         kind=word_of(type(modality)).removeprefix("modality/"),
         name=name,
+        source=source or name,
         recipe=experiment.recipe,
         preset=experiment.preset,
         prompt="" if experiment.diffusion.text is None else ', prompts="a round table"',

@@ -10,6 +10,8 @@ from ddmi.registry import installed_models
 
 HUB = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 """A repository on the Hugging Face hub: hf:OWNER/NAME, or hf:OWNER/NAME@REVISION."""
+PATTERNS = ["*.json", "*.safetensors"]
+"""Files of a model there."""
 
 logger = logging.getLogger("ddmi")
 
@@ -33,9 +35,43 @@ def model_directory(source: Path | str) -> Path:
         known = ", ".join(sorted(installed_models())) or "none"
         raise ValueError(
             f"there is no directory {text!r} here, and no installed model of this name (installed: {known}); install "
-            "the distribution that announces it, or train one with `ddmi train RECIPE`"
+            "the distribution that announces it, such as ddmi-models (`uv pip install ddmi-models`), or train one with "
+            "`ddmi train RECIPE`"
         )
     return path
+
+
+def check_repository(repo_id: str) -> None:
+    """ValueError for what is no OWNER/NAME."""
+    named = HUB.fullmatch(f"hf:{repo_id}")
+    if named is None or named["revision"] is not None:
+        raise ValueError(f"{repo_id!r} names no repository to write to; write OWNER/NAME")
+
+
+def upload(directory: Path, repo_id: str, *, private: bool | None = None) -> str:
+    """Makes the files of a directory those of a repository on the hub, in one commit, of which it returns the address.
+
+    The repository is made where it is not there; weights in it that the directory lacks are removed.  ValueError with
+    the remedy where the hub refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whatever it asks the network with
+
+    check_repository(repo_id)
+    hub = HfApi()
+    try:
+        hub.create_repo(repo_id, private=private, exist_ok=True)
+        commit = hub.upload_folder(
+            repo_id=repo_id, folder_path=directory, allow_patterns=[*PATTERNS, "README.md"], delete_patterns=PATTERNS,
+            commit_message="Upload a DDMI model",
+        )  # fmt: skip
+    except (HTTPError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{repo_id!r} could not be written to ({_reason(error)}); see to the network, and log in "
+            "with `hf auth login` as somebody who may write there"
+        ) from error
+    logger.info("hf:%s is %s", repo_id, commit.commit_url)
+    return commit.commit_url
 
 
 def _snapshot(text: str) -> Path:
@@ -46,9 +82,13 @@ def _snapshot(text: str) -> Path:
     if named is None:
         raise ValueError(f"{text!r} names no repository; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
     try:
-        patterns = ["*.json", "*.safetensors"]
-        path = Path(snapshot_download(named["name"], revision=named["revision"], allow_patterns=patterns))
+        path = Path(snapshot_download(named["name"], revision=named["revision"], allow_patterns=PATTERNS))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ValueError(f"{text!r} could not be had ({str(error).splitlines()[0]})") from error
+        raise ValueError(f"{text!r} could not be had ({_reason(error)})") from error
     logger.info("%s is commit %s", text, path.name)
     return path
+
+
+def _reason(error: Exception) -> str:
+    """Its first line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,10 +19,10 @@ from torch import Tensor, nn
 from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
 from ddmi.machine.listed_weights import save_listed
-from ddmi.machine.safetensors_files import check_shapes, load_weights, read_tensors
-from ddmi.machine.stored_precision import Precision, restored, stored
-from ddmi.model_directory import HUB, model_directory
-from ddmi.serialization import errors_of, experiment_text, read_experiment_file
+from ddmi.machine.safetensors_files import load_network, read_tensors
+from ddmi.model_card import model_card
+from ddmi.model_directory import HUB, check_repository, model_directory, upload
+from ddmi.serialization import experiment_text, read_experiment_file
 from ddmi_diffusion import (
     Conditioning,
     Guidance,
@@ -31,10 +33,12 @@ from ddmi_diffusion import (
     seeded_normal,
 )
 from ddmi_diffusion.device_transfer import to_device
+from ddmi_diffusion.stored_precision import Precision, restored, stored
 from ddmi_fields import ImplicitFunction
+from ddmi_modalities.plain_exploration import draw
 from ddmi_modalities.progress import progress
 from ddmi_modalities.text import TextEncoder
-from ddmi_vae import D2CVAE
+from ddmi_vae import D2CVAE, Planes
 
 CONFIG, VAE, DENOISER, GUIDE, MEAN_FLOW, LATENT_SPACE, CONDITIONER = (
     "config.json",
@@ -54,8 +58,6 @@ FEW = 4
 """Steps of a mean flow, where nobody says how many."""
 
 logger = logging.getLogger("ddmi")
-
-Part = TypeVar("Part", bound=nn.Module)
 
 
 class DDMI(nn.Module):
@@ -151,14 +153,14 @@ class DDMI(nn.Module):
         prompts: str | Sequence[str] | None = None,
         guidance_scale: float | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
-        initial: Float[Tensor, "count ..."] | None = None,
+        noise: Float[Tensor, "count ..."] | None = None,
     ) -> Float[Tensor, "count ..."]:
-        """The packed latents of the functions that `sample` gives, or of those that grow from `initial`, unit noise."""
+        """The packed latents of the functions that `sample` gives, or of those that grow from `noise`."""
         sampler = sampler or self.experiment.diffusion.sampler
         diffusion, cond, guidance = self._chosen(sampler, count, prompts, guidance_scale, guidance_interval)
         return diffusion.sample(
             count, seed=seed, start=start, cond=cond, guidance=guidance, sampler=sampler,
-            num_steps=self.steps_of(sampler) if num_steps is None else num_steps, initial=initial,
+            num_steps=self.steps_of(sampler) if num_steps is None else num_steps, noise=noise,
             progress=lambda steps: progress(steps, what="sampling", delay=3),
         )  # fmt: skip
 
@@ -204,7 +206,7 @@ class DDMI(nn.Module):
     def decode(self, latents: Float[Tensor, "count ..."]) -> ImplicitFunction:
         """The functions of packed latents."""
         latent_space, _ = self._generative()
-        return self.vae.function(latent_space.unpack(latents.to(self.device)))
+        return self._function(latent_space.unpack(latents.to(self.device)))
 
     @torch.no_grad()
     def complete(
@@ -263,6 +265,37 @@ class DDMI(nn.Module):
         )  # fmt: skip
         return self.decode(latents)
 
+    @torch.no_grad()
+    def edit(
+        self,
+        inputs: tuple[Tensor, ...],
+        *,
+        t_start: float = 0.5,
+        seed: int = 0,
+        num_steps: int | None = None,
+        sampler: str | None = None,
+        prompts: str | Sequence[str] | None = None,
+        guidance_scale: float | None = None,
+    ) -> ImplicitFunction:
+        """Functions like those of encoder inputs, drawn anew from a part of the noise process on (SDEdit).
+
+        Args:
+            inputs: as of `reconstruct`.
+            t_start: that part, in [0, 1]: 0 gives the reconstructions, 1 samples that have nothing of the inputs.
+            seed, num_steps, sampler, prompts, guidance_scale: as of `sample`; of the steps, those within the part are
+                taken.
+        """
+        latent_space, _ = self._generative()
+        initial = latent_space.pack(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
+        sampler = sampler or self.experiment.diffusion.sampler
+        diffusion, cond, guidance = self._chosen(sampler, len(initial), prompts, guidance_scale)
+        latents = diffusion.sample(
+            len(initial), seed=seed, cond=cond, guidance=guidance, sampler=sampler, initial=initial, t_start=t_start,
+            num_steps=self.steps_of(sampler) if num_steps is None else num_steps,
+            progress=lambda steps: progress(steps, what="editing", delay=3),
+        )  # fmt: skip
+        return self.decode(latents)
+
     def _conditions(
         self,
         count: int,
@@ -309,7 +342,13 @@ class DDMI(nn.Module):
 
         For images, `inputs` is a 1-tuple of (batch, 3, size, size) in [-1, 1]; see `Modality.inputs`.
         """
-        return self.vae.function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
+        return self._function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
+
+    def _function(self, planes: Planes) -> ImplicitFunction:
+        """Functions of latent planes, which can be shown."""
+        function = self.vae.function(planes)
+        function.draw = partial(draw, self.experiment.modality)
+        return function
 
     def of_few_steps(self) -> DDMI:
         """The same model whose denoiser is its mean flow, without a guide: half as large, and sampled in few steps."""
@@ -350,6 +389,33 @@ class DDMI(nn.Module):
                 save(MEAN_FLOW, self.mean_flow, (TRAINED, self.diffusion))
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        precision: Precision = "full",
+        figures: Mapping[str, float] | None = None,
+    ) -> str:
+        """Makes the model, with its card, the content of a repository on the Hugging Face hub; returns the commit's
+        address.  `from_pretrained("hf:OWNER/NAME")` has it back.
+
+        Args:
+            repo_id: OWNER/NAME; made where it is not there.
+            private: whether a new repository is; None: as its owner's default.
+            precision: as of `save_pretrained`.
+            figures: what was measured of it, for the card.
+
+        ValueError where the hub refuses, with the remedy.
+        """
+        check_repository(repo_id)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, precision=precision)
+            name = repo_id.rpartition("/")[2]
+            card = model_card(self.experiment, name, figures or {}, source=f"hf:{repo_id}")
+            atomic_write_text(Path(folder) / "README.md", card)
+            return upload(Path(folder), repo_id, private=private)
+
     @classmethod
     def from_pretrained(cls, source: Path | str, *, device: torch.device | str = "cpu") -> DDMI:
         """Loads a model, in evaluation mode.
@@ -362,8 +428,9 @@ class DDMI(nn.Module):
         """
         directory = model_directory(source)
         experiment = read_experiment(directory)
-        vae = _loaded(
-            lambda: experiment.vae.build(experiment.modality.layout), directory / VAE,
+        config = directory / CONFIG
+        vae = load_network(
+            lambda: experiment.vae.build(experiment.modality.layout), directory / VAE, config,
             hint="train stage 1 with `ddmi train ... --stage vae`",
         )  # fmt: skip
         model = cls(experiment, vae)
@@ -384,13 +451,15 @@ class DDMI(nn.Module):
                     f"{directory / LATENT_SPACE}: not the statistics of a latent space ({error})"
                 ) from error
             build, shape, hint = experiment.diffusion.build, model.latent_space.shape, "train stage 2 again"
-            model.diffusion = _loaded(lambda: build(shapes, shape), directory / DENOISER, hint=hint)
+            model.diffusion = load_network(lambda: build(shapes, shape), directory / DENOISER, config, hint=hint)
             if experiment.diffusion.guide_after is not None:
-                model.guide = _loaded(lambda: build(shapes, shape), directory / GUIDE, hint=hint)
+                model.guide = load_network(lambda: build(shapes, shape), directory / GUIDE, config, hint=hint)
             if (directory / MEAN_FLOW).exists():
                 model.mean_flow = _mean_flow_of(model, directory / MEAN_FLOW)
             if experiment.diffusion.text is not None:
-                model.conditioner = _loaded(experiment.diffusion.text.build, directory / CONDITIONER, hint=hint)
+                model.conditioner = load_network(
+                    experiment.diffusion.text.build, directory / CONDITIONER, config, hint=hint
+                )
         return model.eval().requires_grad_(False).to(device)
 
 
@@ -407,20 +476,10 @@ def _mean_flow_of(model: DDMI, path: Path) -> LatentDiffusion | None:
         )  # fmt: skip
         return None
     build = model.experiment.diffusion.of_mean_flow.build
-    return _loaded(
-        lambda: build(latent_space.plane_shapes, latent_space.shape), path, hint="train stage mean-flow again"
-    )
-
-
-def _loaded(build: Callable[[], Part], path: Path, *, hint: str) -> Part:
-    """The network of a file of weights; a configuration that wants others is refused before it is given memory."""
-    with errors_of(path.parent / CONFIG), torch.device("meta"):
-        sketch = build()
-    check_shapes(sketch, path, hint=hint)
-    with errors_of(path.parent / CONFIG):
-        network = build()
-    load_weights(network, path, hint=hint)
-    return network
+    return load_network(
+        lambda: build(latent_space.plane_shapes, latent_space.shape), path, path.with_name(CONFIG),
+        hint="train stage mean-flow again",
+    )  # fmt: skip
 
 
 def read_experiment(directory: Path) -> Experiment:

@@ -8,7 +8,6 @@ import json
 import types
 import typing
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,23 +17,6 @@ from ddmi.registry import choices, node_type, provider, word_of
 from ddmi_modalities.files.text import read_json
 
 T = TypeVar("T")
-
-
-@contextmanager
-def errors_of(path: Path) -> Iterator[None]:
-    """What is wrong with settings shows where they are used: such errors become ValueErrors that name their file."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
-        # a word where a number belongs, no number where a list belongs, and so on
-        if "allocate" in str(error):
-            raise
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path}: a field has a value that makes no sense ({reason}); compare with its publisher's"
-        ) from error
 
 
 def to_json(value: Any) -> Any:
@@ -78,9 +60,9 @@ def read_experiment_file(path: Path) -> Experiment:
             f"{path}: version {version!r} of the words of configurations is newer than {VERSION}, which this ddmi "
             "knows; upgrade it"
         )
-    if version == 1:
+    if version < VERSION:
         try:
-            data = upgraded(data)
+            data = upgraded(data, version)
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise ValueError(f"{path}: is no configuration of a run ({error!r}); restore it or train again") from error
     for word in dict.fromkeys(_words(data)):

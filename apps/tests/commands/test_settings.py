@@ -177,6 +177,14 @@ def test_former_options_are_understood(option: str, capsys: pytest.CaptureFixtur
     assert f"{option} is called --{path.replace('_', '-')}.{name.replace('_', '-')} now" in err
 
 
+@pytest.mark.parametrize(("flag", "tracker"), [("tensorboard", "auto"), ("no-tensorboard", "none")])
+def test_a_former_flag_is_understood(flag: str, tracker: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "openmoji", "--preset", "test", f"--vae-training.{flag}", "--print-config"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["vae_training"]["tracker"] == tracker
+    assert f"--vae-training.{flag} is called --vae-training.tracker now" in err
+
+
 def test_a_former_preset_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "images", "--preset", "ours", "--print-config"]) == 0
     out, err = capsys.readouterr()

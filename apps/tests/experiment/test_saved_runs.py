@@ -125,10 +125,24 @@ def test_every_preset_was_saved_as_the_recipe_that_it_is(recipe: str, tmp_path: 
         assert read_experiment(tmp_path) == wanted
 
 
+@pytest.mark.parametrize(("was", "tracker"), [(True, "auto"), (False, "none")])
+def test_a_configuration_of_version_2(was: bool, tracker: str, tmp_path: Path) -> None:
+    experiment = make_experiment("openmoji", "test")
+    data = json.loads(experiment_text(experiment)) | {"version": 2}
+    for training in (data["vae_training"], data["diffusion_training"], data["gan"]["training"]):
+        del training["tracker"]
+        training["tensorboard"] = was
+    (tmp_path / "config.json").write_text(json.dumps(data))
+    read = read_experiment(tmp_path)
+    assert [one.tracker for one in (read.vae_training, read.diffusion_training, read.gan.training)] == [tracker] * 3
+    if was:
+        assert read == experiment
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"version": 3}', "version 3 of the words of configurations is newer than 2, which this ddmi knows; upgrade"),
+        ('{"version": 4}', "version 4 of the words of configurations is newer than 3, which this ddmi knows; upgrade"),
         ('{"version": "x"}', "version 'x' of the words"),
         ("[1]", "wanted an object of type 'experiment'"),
         ('{"type": "experiment"}', "is no configuration of a run"),

@@ -143,7 +143,7 @@ def check_diffusion(model: DDMI, golden: Golden, ours: Callable[[Tensor], Tensor
         loss = model.diffusion.loss(ours(golden["in.x0"]), ours(golden["in.noise"]), t).mean()
         assert_close(loss, golden[f"loss.eps{case}"])
     settings, initial = model.experiment.diffusion, ours(golden["in.x_T"])
-    made = model.diffusion.sample(len(initial), initial=initial, num_steps=settings.num_steps, sampler=settings.sampler)
+    made = model.diffusion.sample(len(initial), noise=initial, num_steps=settings.num_steps, sampler=settings.sampler)
     assert_close(made, ours(golden["out.ddim"]), GRADIENT)
 
 
@@ -238,8 +238,8 @@ def test_occupancy_of_the_second_stage(imported: Import, tmp_path: Path) -> None
     assert model.latent_space is not None
     initial = torch.randn(2, *theirs.shape, generator=torch.Generator().manual_seed(1))
     xy, xz, yz = initial.chunk(3, dim=1)
-    made = model.diffusion.sample(2, initial=torch.cat((xy, yz, xz), dim=1), num_steps=5, sampler="ddim")
-    wanted = theirs.sample(2, initial=initial, num_steps=5, sampler="ddim").chunk(3, dim=1)
+    made = model.diffusion.sample(2, noise=torch.cat((xy, yz, xz), dim=1), num_steps=5, sampler="ddim")
+    wanted = theirs.sample(2, noise=initial, num_steps=5, sampler="ddim").chunk(3, dim=1)
     for ours, one in zip(model.latent_space.unpack(made), (wanted[0], wanted[2], wanted[1]), strict=True):
         assert_close(ours, one)
     encoded = model.latent_space.pack(planes(golden)).chunk(3, dim=1)
@@ -314,7 +314,7 @@ def test_radiance_fields_of_the_second_stage_keep_the_order_of_the_first(importe
     check_radiance(model, golden)
     assert model.diffusion is not None
     initial = torch.randn(2, *theirs.shape, generator=torch.Generator().manual_seed(1))
-    assert_close(*(one.sample(2, initial=initial, num_steps=5, sampler="ddim") for one in (model.diffusion, theirs)))
+    assert_close(*(one.sample(2, noise=initial, num_steps=5, sampler="ddim") for one in (model.diffusion, theirs)))
     check_sampling(model)
 
 

@@ -99,7 +99,7 @@ def test_ddim(model: LatentDiffusion, golden: Golden) -> None:
 
     hook = model.denoiser.register_forward_pre_hook(lambda _module, inputs: states.append(inputs[0].clone()))
     try:
-        end = model.sample(len(initial), initial=initial, num_steps=num_steps, sampler="ddim", progress=watch)
+        end = model.sample(len(initial), noise=initial, num_steps=num_steps, sampler="ddim", progress=watch)
     finally:
         hook.remove()
     assert times == golden["out.ddim_times"].tolist()

@@ -105,10 +105,10 @@ def wasserstein(samples: Tensor, truth: Tensor) -> float:
 def test_every_accepted_scheduler_samples_the_mixture(prediction: str, name: str) -> None:
     diffusion = mixture(prediction)
     scheduler = make_scheduler(getattr(diffusers, name), diffusion.noise)
-    samples = diffusion.sample(ITEMS, seed=1, num_steps=100, sampler=scheduler, initial=initial())
+    samples = diffusion.sample(ITEMS, seed=1, num_steps=100, sampler=scheduler, noise=initial())
     chance = name in ("DDPMScheduler", "SASolverScheduler") or "Ancestral" in name
     assert wasserstein(samples, even()) < (0.08 if chance else 0.03)
-    again = diffusion.sample(2, seed=1, start=3, num_steps=100, sampler=scheduler, initial=initial()[3:5])
+    again = diffusion.sample(2, seed=1, start=3, num_steps=100, sampler=scheduler, noise=initial()[3:5])
     torch.testing.assert_close(again, samples[3:5], rtol=1e-5, atol=1e-5)
 
 
@@ -116,7 +116,7 @@ def test_every_accepted_scheduler_samples_the_mixture(prediction: str, name: str
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
 def test_shifted_steps_sample_the_mixture(name: str) -> None:
     diffusion = mixture("flow", shift=3.0)
-    samples = diffusion.sample(ITEMS, seed=1, num_steps=100, sampler=getattr(diffusers, name), initial=initial())
+    samples = diffusion.sample(ITEMS, seed=1, num_steps=100, sampler=getattr(diffusers, name), noise=initial())
     assert wasserstein(samples, even()) < (0.08 if name == "SASolverScheduler" else 0.04)
     first, *_, last = diffusion.denoiser.times  # type: ignore[misc]
     assert first == pytest.approx(1000, abs=1.5)
@@ -133,7 +133,7 @@ def test_the_distance_tells_a_wrong_sampler() -> None:
 def test_no_step_lies_below_time_0(name: str, steps: int) -> None:
     diffusion = mixture("eps")
     sampler = getattr(diffusers, name, name)
-    samples = diffusion.sample(ITEMS, num_steps=steps, sampler=sampler, initial=initial())
+    samples = diffusion.sample(ITEMS, num_steps=steps, sampler=sampler, noise=initial())
     assert wasserstein(samples, even()) < 0.08
     assert len(diffusion.denoiser.times) == steps  # type: ignore[arg-type]
 
@@ -165,7 +165,7 @@ def test_each_step_of_flow_is_one_call_at_a_time_of_its_own(sampler: str, steps:
 
 def test_few_steps_of_euler_are_close() -> None:
     distance = [
-        wasserstein(mixture("flow").sample(ITEMS, num_steps=steps, sampler="euler", initial=initial()), even())
+        wasserstein(mixture("flow").sample(ITEMS, num_steps=steps, sampler="euler", noise=initial()), even())
         for steps in (2, 4, 8)
     ]
     assert distance[0] < 0.5
@@ -188,7 +188,7 @@ def test_guidance_of_flow_follows_the_guided_field(sampler: str) -> None:
         slope = field(z, k / 1000)
         z = z - (slope + field(z - slope / 1000, (k - 1) / 1000)) / 2000
     samples = diffusion.sample(
-        ITEMS, num_steps=100, sampler=sampler, initial=initial(), cond=one_class(1), guidance=guidance
+        ITEMS, num_steps=100, sampler=sampler, noise=initial(), cond=one_class(1), guidance=guidance
     )
     assert wasserstein(samples, z) < 0.03
     assert wasserstein(samples, even(torch.cat((torch.ones(1), CLASSES[1, 1:]))[None])) > 0.1, "guided: another one"

@@ -104,7 +104,7 @@ class Map(Objective):
 
 def trainer(run: Path, muon_takes: MuonTakes | None = None, **changes: object) -> Trainer:
     settings: dict[str, object] = dict(steps=8, batch_size=4, learning_rate=1e-2, optimizer="muon", save_every=3)
-    settings |= dict(precision="fp32", device="cpu", tensorboard=False, warmup=2, ema_every=1) | changes
+    settings |= dict(precision="fp32", device="cpu", tracker="none", warmup=2, ema_every=1) | changes
     data = torch.randn(20, 8, generator=torch.Generator().manual_seed(2))
     config = TrainerConfig(**settings)  # type: ignore[arg-type]
     return Trainer(Map(), data, lambda items, rng: torch.stack(items), config, run, muon_takes=muon_takes)

@@ -28,7 +28,7 @@ from ddmi_diffusion.data_order import with_random
 from ddmi_diffusion.trained_objective import SettingsOf
 
 CONFIG = TrainerConfig(
-    steps=3, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32", device="cpu", tensorboard=False
+    steps=3, batch_size=4, learning_rate=1e-3, warmup=1, precision="fp32", device="cpu", tracker="none"
 )
 UNET = UNetConfig(width=8, multipliers=(1, 2), blocks=1, groups=4, head_channels=8)
 

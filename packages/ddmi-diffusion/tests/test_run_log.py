@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-
-import pytest
 
 from ddmi_diffusion.run_log import RunLog
 
 
 def write(directory: Path, steps: range, resume: int = 0) -> None:
-    log = RunLog(directory, resume, total=10, tensorboard=False)
+    log = RunLog(directory, resume, total=10)
     for step in steps:
         log.write(step, {"loss": step / 2, "best": float("inf")})
         log.advance()
@@ -34,25 +31,7 @@ def test_resuming_drops_what_is_done_again_and_torn_lines(tmp_path: Path) -> Non
     assert steps(tmp_path) == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_tensorboard_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    log = RunLog(tmp_path)
-    log.write(0, {"loss": 1.0})
-    log.close()
-    assert steps(tmp_path) == [0]
-    assert not (tmp_path / "tensorboard").exists()
-
-
-def test_tensorboard_is_written_where_it_is_installed(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    log = RunLog(tmp_path)
-    log.write(0, {"loss": 1.0})
-    log.close()
-    assert list((tmp_path / "tensorboard").iterdir())
-
-
-def test_held_out_losses_are_logged_drawn_and_shown_until_the_next(tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+def test_held_out_losses_are_logged_and_shown_until_the_next(tmp_path: Path) -> None:
     log = RunLog(tmp_path, total=3)
     log.write(0, {"loss": 1.0, "held_out/nll": 0.5, "held_out/kl": 7.0})
     log.write(1, {"loss": 0.9})
@@ -61,5 +40,3 @@ def test_held_out_losses_are_logged_drawn_and_shown_until_the_next(tmp_path: Pat
     log.close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["held_out/kl"] == 7.0
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert [one.value for one in events.Scalars("held_out/nll")] == [0.5]

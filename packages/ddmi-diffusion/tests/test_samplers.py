@@ -68,7 +68,7 @@ def test_ddim_is_the_written_recursion(steps: int) -> None:
         eps = diffusion.predict(wanted, torch.full((3,), float(t)))
         x0 = (wanted - (1 - abar[t]).sqrt() * eps) / abar[t].sqrt()
         wanted = x0 if previous is None else abar[previous].sqrt() * x0 + (1 - abar[previous]).sqrt() * eps
-    torch.testing.assert_close(diffusion.sample(3, num_steps=steps, initial=z), wanted, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(diffusion.sample(3, num_steps=steps, noise=z), wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_ddim_of_diffusers_only_where_its_steps_meet() -> None:
@@ -76,10 +76,10 @@ def test_ddim_of_diffusers_only_where_its_steps_meet() -> None:
     settings = dict(trained_betas=diffusion.noise.betas.numpy(), clip_sample=False, timestep_spacing="trailing")
     theirs = diffusers.DDIMScheduler(num_train_timesteps=1000, set_alpha_to_one=True, **settings)
     z = torch.randn(3, 2)
-    ours = diffusion.sample(3, num_steps=50, initial=z, sampler="ddim")
-    torch.testing.assert_close(diffusion.sample(3, num_steps=50, initial=z, sampler=theirs), ours, rtol=0, atol=0)
+    ours = diffusion.sample(3, num_steps=50, noise=z, sampler="ddim")
+    torch.testing.assert_close(diffusion.sample(3, num_steps=50, noise=z, sampler=theirs), ours, rtol=0, atol=0)
     with pytest.raises(ValueError, match="steps evenly only where num_steps divides 1000, got 600; name 'ddim'"):
-        diffusion.sample(3, num_steps=600, initial=z, sampler=theirs)
+        diffusion.sample(3, num_steps=600, noise=z, sampler=theirs)
 
 
 def test_guidance_moves_between_the_branches_in_one_batch() -> None:
@@ -192,9 +192,9 @@ def test_a_foreign_scheduler_of_flow_is_refused_where_it_is_not_of_this_flow() -
 
 def test_what_does_not_fit_the_model_is_refused() -> None:
     diffusion = gaussian_diffusion("v")
-    for initial in (torch.zeros(3, 2), torch.zeros(2, 3), torch.zeros(2, 2, 1)):
-        with pytest.raises(ValueError, match=r"`initial` holds z_T of shape .*, wanted \(2, 2\)"):
-            diffusion.sample(2, num_steps=3, initial=initial)
+    for given in (torch.zeros(3, 2), torch.zeros(2, 3), torch.zeros(2, 2, 1)):
+        with pytest.raises(ValueError, match=r"`noise` is \(.*\), wanted \(2, 2\)"):
+            diffusion.sample(2, num_steps=3, noise=given)
     guides = {
         "prediction 'eps' and the model 'v'": LatentDiffusion(nn.Identity(), NoiseConfig(prediction="eps"), (2,)),
         "steps 100 and the model 1000": LatentDiffusion(nn.Identity(), NoiseConfig(prediction="v", steps=100), (2,)),

@@ -148,8 +148,8 @@ def test_the_likely_cause_is_named() -> None:
     good = model()
     with pytest.raises(ValueError, match=r"; guide.denoiser.out.bias is not finite itself"):
         good.sample(2, num_steps=4, guidance=Guidance(scale=2.0, guide=diffusion))
-    with pytest.raises(ValueError, match=r"; initial is not finite itself"):
-        good.sample(1, num_steps=4, initial=torch.full((1, 4, 8, 8), torch.inf))
+    with pytest.raises(ValueError, match=r"; noise is not finite itself"):
+        good.sample(1, num_steps=4, noise=torch.full((1, 4, 8, 8), torch.inf))
     with pytest.raises(ValueError, match=r"; cond.tokens is not finite itself"):
         good.sample(1, num_steps=4, cond=Conditioning(COND.tokens * torch.nan, COND.mask))
     big = model().half()

@@ -395,6 +395,30 @@ def test_a_milestone_sees_the_average_of_its_step_once(tmp_path: Path, whole: Pa
     assert_same_bits(tmp_path, whole)
 
 
+def test_a_callback_is_called_after_each_step_and_may_end_the_training(tmp_path: Path, whole: Path) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def watch(done: int, run: Trainer) -> None:
+        torch.randn(done)
+        seen.append((done, run.metrics["loss"]))
+        if done == 9 and len(seen) == 9:
+            raise KeyboardInterrupt
+
+    def run() -> Trainer:
+        judge = tiny.Judge()
+        model = tiny.Regression(dropout=0.2, judge=judge.net)
+        return Trainer(model, tiny.Points(), tiny.collate, tiny.config(), tmp_path, discriminator=judge, callback=watch)
+
+    with pytest.raises(KeyboardInterrupt):
+        run().fit()
+    assert [done for done, _ in seen] == list(range(1, 10))
+    run().fit(resume=True)
+    assert [done for done, _ in seen[9:]] == list(range(6, 15))  # from the checkpoint after step 5 on
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [loss for _, loss in seen[:5] + seen[9:]] == [line["loss"] for line in lines]
+    assert_same_bits(tmp_path, whole)
+
+
 class Bad(Objective):
     def __init__(self, result: Any) -> None:
         super().__init__()

@@ -87,7 +87,7 @@ def config(**changes: Any) -> TrainerConfig:
         "warmup": 3,
         "precision": "fp32",
     }
-    settings |= {"device": "cpu", "tensorboard": False, "log_every": 1, "save_every": 5, "ema_every": 2}
+    settings |= {"device": "cpu", "tracker": "none", "log_every": 1, "save_every": 5, "ema_every": 2}
     return TrainerConfig(**(settings | changes))
 
 

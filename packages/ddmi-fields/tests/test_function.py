@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
+from ddmi_fields import BasisField, CoarseToFineReadOut, ConcatReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 
 WITH_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 
@@ -327,3 +327,26 @@ def test_nothing_is_kept_between_grids() -> None:
         function.grid((64, 64))
         function(torch.rand(1, 5000, 2))
     assert bytes_of_tensors() == before
+
+
+def test_functions_are_shown_by_whoever_knows_what_they_mean() -> None:
+    class Picture:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def _repr_png_(self) -> bytes:
+            return self.text.encode()
+
+    layout = PlaneLayout.image()
+    basis = BasisField(layout, [[torch.zeros(3, 2, 4, 4)]])
+    made = ImplicitFunction(
+        basis, ConcatReadOut([2], 3), draw=lambda function, size=8: Picture(f"{len(function)} of {size}")
+    )
+    assert made.show(size=4).text == "3 of 4"
+    assert made._repr_png_() == b"3 of 8"
+    for one in (made[1], made.to(torch.float64)[1:2], made.with_basis(made[1].basis)):
+        assert one._repr_png_() == b"1 of 8"
+    plain = ImplicitFunction(basis, ConcatReadOut([2], 3))
+    assert plain._repr_png_() is None
+    with pytest.raises(ValueError, match="nobody said how these functions are drawn"):
+        plain.show()

@@ -10,9 +10,10 @@ import torch
 
 from ddmi.experiment.alternatives.generated_weights import WeightVAEConfig
 from ddmi.experiment.alternatives.pixels import PixelVAEConfig
-from ddmi.experiment.config import AutoencoderConfig, Experiment, VAEConfig
+from ddmi.experiment.config import Experiment
 from ddmi_fields import CoarseToFineReadOutConfig, ConcatReadOutConfig, PlaneLayout
 from ddmi_modalities.image import ImageModality
+from ddmi_vae import AutoencoderConfig, VAEConfig
 
 
 @dataclass(frozen=True, kw_only=True)

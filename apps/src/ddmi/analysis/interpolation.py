@@ -42,4 +42,4 @@ def interpolated(
     """
     sampler = how.pop("sampler", None) or model.experiment.diffusion.sampler
     sampler = "ddim" if sampler == "ddpm" else sampler
-    return model.sample_latents(parts, sampler=sampler, initial=slerp(ends[0], ends[1], parts), **how)
+    return model.sample_latents(parts, sampler=sampler, noise=slerp(ends[0], ends[1], parts), **how)

@@ -16,5 +16,4 @@ def without_scale(function: ImplicitFunction, scale: int) -> ImplicitFunction:
         [torch.zeros_like(plane) if number == scale else plane for plane in planes]
         for number, planes in enumerate(fields, start=1)
     ]
-    basis = BasisField(function.basis.layout, chosen, function.basis.reduction)
-    return ImplicitFunction(basis, function.read_out, tile=function.tile)
+    return function.with_basis(BasisField(function.basis.layout, chosen, function.basis.reduction))

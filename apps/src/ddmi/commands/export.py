@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from ddmi.commands.line import no_more
-from ddmi.machine.stored_precision import Precision
+from ddmi_diffusion.stored_precision import Precision
 
 logger = logging.getLogger("ddmi")
 
@@ -30,14 +30,19 @@ class Export:
     full precision as ever."""
     mean_flow: bool = False
     """The mean flow alone, in the place of the denoiser and its guide: samples in few steps, and half the size."""
+    push: str | None = None
+    """OWNER/NAME: also make it that repository on the Hugging Face hub, a public one where it is new."""
 
     def run(self, rest: Sequence[str]) -> None:
         from ddmi.evaluation.run import measured_figures
         from ddmi.model_card import model_card
+        from ddmi.model_directory import check_repository, upload
         from ddmi.pipeline import DDMI
         from ddmi_diffusion import atomic_write_text
 
         no_more(rest)
+        if self.push is not None:
+            check_repository(self.push)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise ValueError(f"--out {self.out} is a file, or not empty; name a new directory")
         model = DDMI.from_pretrained(self.run_dir)
@@ -45,6 +50,11 @@ class Export:
         if self.mean_flow:
             model = model.of_few_steps()
         model.save_pretrained(self.out, precision=self.precision)
-        atomic_write_text(self.out / "README.md", model_card(model.experiment, self.out.resolve().name, figures))
+        name, source = self.out.resolve().name, None
+        if self.push is not None:
+            name, source = self.push.rpartition("/")[2], f"hf:{self.push}"
+        atomic_write_text(self.out / "README.md", model_card(model.experiment, name, figures, source=source))
         size = sum(path.stat().st_size for path in self.out.iterdir())
         logger.info("wrote %s, %.1f MB: `ddmi sample %s`", self.out, size / 1e6, self.out)
+        if self.push is not None:
+            upload(self.out, self.push)

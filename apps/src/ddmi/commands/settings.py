@@ -141,7 +141,7 @@ def _new_node(old: Any, kinds: Sequence[type], optional: bool, name: str, where:
 
 
 def _with_new_path(experiment: Experiment, arg: str) -> str:
-    from ddmi.experiment.renamed import FIELDS, MOVED
+    from ddmi.experiment.renamed import FIELDS, MOVED, VALUES
     from ddmi.registry import word_of
 
     if not arg.startswith("--"):
@@ -154,7 +154,11 @@ def _with_new_path(experiment: Experiment, arg: str) -> str:
     parts, node = path.split("."), experiment
     for i, part in enumerate(parts):
         if dataclasses.is_dataclass(node):
-            parts[i] = FIELDS.get((word_of(type(node)), part), part)
+            kind, flag = word_of(type(node)), part.removeprefix("no_")
+            parts[i] = FIELDS.get((kind, part), part)
+            if (kind, flag) in VALUES:  # a flag, --NAME or --no-NAME
+                parts[i], words = VALUES[kind, flag]
+                equals, value = "=", words[flag == part]
         node = getattr(node, parts[i], None)  # type: ignore[assignment]
     path = ".".join(parts)
     if path == given.replace("-", "_"):

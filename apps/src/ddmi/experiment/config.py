@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -12,38 +11,9 @@ from tyro.conf import Fixed
 from ddmi_diffusion import DenoiserConfig, LatentDiffusion, NoiseConfig, OptimizerConfig, TrainerConfig, UNetConfig
 from ddmi_diffusion.latent_space import Packing, PlaneShape
 from ddmi_diffusion.schedulers import SamplerName
-from ddmi_fields import CoarseToFineReadOutConfig, PlaneLayout, ReadOutConfig
 from ddmi_modalities.modality import Modality
 from ddmi_modalities.text import TextEncoderConfig
-from ddmi_vae import D2CVAE, EncoderConfig, Losses, PlaneDecoderConfig, PlaneEncoderConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig(ABC):
-    """The architecture of stage 1."""
-
-    @abstractmethod
-    def build(self, layout: PlaneLayout) -> D2CVAE:
-        """Randomly initialised."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VAEConfig(AutoencoderConfig):
-    """The D2C-VAE."""
-
-    encoder: EncoderConfig = field(default_factory=PlaneEncoderConfig)
-    """Data to moments."""
-    decoder: PlaneDecoderConfig = field(default_factory=PlaneDecoderConfig)
-    """Latent planes to basis fields."""
-    read_out: ReadOutConfig = field(default_factory=CoarseToFineReadOutConfig)
-    """Embeddings to values."""
-    latent_channels: int = 64
-    """C of a latent plane."""
-
-    def build(self, layout: PlaneLayout) -> D2CVAE:
-        decoder = self.decoder.build(layout, self.latent_channels)
-        read_out = self.read_out.build(layout, self.decoder.embedding_channels(layout))
-        return D2CVAE(self.encoder.build(layout, self.latent_channels), decoder, read_out)
+from ddmi_vae import AutoencoderConfig, Losses
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 NODES: Mapping[str, str] = MappingProxyType(
     {
         "experiment": "ddmi.experiment.config:Experiment",
-        "vae/d2c": "ddmi.experiment.config:VAEConfig",
+        "vae/d2c": "ddmi_vae.model:VAEConfig",
         "vae/weights": "ddmi.experiment.alternatives.generated_weights:WeightVAEConfig",
         "vae/pixels": "ddmi.experiment.alternatives.pixels:PixelVAEConfig",
         "encoder/planes": "ddmi_vae.planes:PlaneEncoderConfig",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 """Of saved configurations.  Those without a version are of version 1."""
 
 TYPES: Mapping[str, str] = MappingProxyType(
@@ -38,6 +38,11 @@ FIELDS: Mapping[tuple[str, str], str] = MappingProxyType(
 )
 """(type, field) to field."""
 
+VALUES: Mapping[tuple[str, str], tuple[str, Mapping[Any, Any]]] = MappingProxyType(
+    {("trainer", "tensorboard"): ("tracker", MappingProxyType({True: "auto", False: "none"}))}
+)
+"""(type, field) to field, and to what its values are called there."""
+
 MOVED: Mapping[str, str] = MappingProxyType(
     {
         **{f"vae.{name}": f"losses.{name}" for name in ("kl_weight", "kl_start", "kl_ramp")},
@@ -53,7 +58,13 @@ PRESETS: Mapping[str, str] = MappingProxyType({"ours": "recommended"})
 _LOSSES = {"modality/image": "losses/pictures", "modality/video": "losses/pictures", "modality/nerf": "losses/nerf"}
 
 
-def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded(data: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """An experiment of an earlier version as this one has it."""
+    new: dict[str, Any] = _restructured(data) if version == 1 else dict(data)
+    return _revalued(new)
+
+
+def _restructured(data: Mapping[str, Any]) -> dict[str, Any]:
     """An experiment of version 1 as version 2 has it."""
     new: dict[str, Any] = _upgraded(data)
     new["gan"] = new.get("gan") or {"type": "gan"}
@@ -68,6 +79,19 @@ def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
             new["losses"].pop(name, None)
     if new.get("preset") in PRESETS:
         new["preset"] = PRESETS[new["preset"]]
+    return new
+
+
+def _revalued(value: Any) -> Any:
+    """With new words for the values of fields, throughout."""
+    if isinstance(value, list):
+        return [_revalued(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    new = {}
+    for name, one in value.items():
+        field, words = VALUES.get((value.get("type", ""), name), (name, None))
+        new[field] = _revalued(one) if words is None else words[one]
     return new
 
 

@@ -21,9 +21,9 @@ from ddmi.reference.denoiser import load_latent_diffusion
 from ddmi.reference.latent_config import diffusion_config, latent_shapes
 from ddmi.reference.triplane import FIRST_STAGE, SECOND_STAGE
 from ddmi.reference.vae_config import ReferenceVAEConfig
-from ddmi.serialization import errors_of
 from ddmi_diffusion import LatentDiffusion, LatentSpace, TrainerConfig
 from ddmi_diffusion.latent_space import PlaneShape
+from ddmi_diffusion.weights_files import errors_of
 from ddmi_vae import D2CVAE, Losses
 
 logger = logging.getLogger("ddmi")

@@ -1,69 +1,30 @@
-"""Reading safetensors with errors that name the file and the remedy."""
+"""Files of weights whose hashes may be listed, checked against the list before they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ddmi.machine.listed_weights import check_listed
-from ddmi.machine.stored_precision import is_scale, restored
+from ddmi_diffusion import weights_files
+from ddmi_diffusion.weights_files import Network
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a file.  ValueError where it is not there, damaged, or not as it was written."""
     check_listed(path)
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except FileNotFoundError:
-        raise ValueError(f"{path} is not there; the run is not finished, or files were moved") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: damaged or no safetensors file ({error}); restore it or train again") from error
-
-
-def check_shapes(module: nn.Module, path: Path, *, hint: str) -> None:
-    """Says which tensor of a file does not fit a module, which may be on the device "meta"; reads the header only."""
-    if not path.exists():
-        raise ValueError(f"{path} is not there; {hint}")
-    check_listed(path)
-    with _opened(path) as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        eight_bits = {name: one.get_dtype() == "I8" for name, one in slices.items()}
-        theirs = {name: tuple(one.get_shape()) for name, one in slices.items() if not is_scale(name, eight_bits)}
-    ours = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    for name in [*ours, *theirs]:
-        if ours.get(name) != theirs.get(name):
-            there, wanted = (sizes.get(name, "nothing of that name") for sizes in (theirs, ours))
-            raise ValueError(
-                f"{path}: weights of another configuration: {name!r} is {there} in the file, the config wants "
-                f"{wanted}; use the config.json that was saved with the weights"
-            )
+    return weights_files.read_tensors(path)
 
 
 def load_weights(module: nn.Module, path: Path, *, hint: str) -> None:
-    """Loads a state dict exactly, or says which tensor does not fit, or has numbers that are NaN or infinite."""
-    check_shapes(module, path, hint=hint)
-    stored, _ = read_tensors(path)
-    try:
-        tensors = restored(stored)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise ValueError(
-                f"{path}: {name!r} has numbers that are NaN or infinite, and nothing can be made with them; restore "
-                "the file, or go on from a checkpoint before that"
-            )
-    module.load_state_dict(tensors)
+    """Loads a state dict exactly, or says what does not fit or is no number; `hint` where the file is not there."""
+    check_listed(path)
+    weights_files.load_weights(module, path, hint=hint)
+
+
+def load_network(build: Callable[[], Network], path: Path, config: Path, *, hint: str) -> Network:
+    """The network of a file of weights, see `ddmi_diffusion.weights_files`."""
+    check_listed(path)
+    return weights_files.load_network(build, path, config, hint=hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ddmi.experiment.config import Experiment, GANTraining, VAEConfig
+from ddmi.experiment.config import Experiment, GANTraining
 from ddmi.recipes.paper import (
     Epochs,
     paper_autoencoder,
@@ -26,7 +26,7 @@ from ddmi_modalities.losses.configs import (
     PatchDiscriminatorConfig,
     PictureLosses,
 )
-from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig
+from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig, VAEConfig
 
 
 @dataclass(frozen=True, kw_only=True)

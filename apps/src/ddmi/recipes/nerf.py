@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddmi.experiment.config import Experiment, VAEConfig
+from ddmi.experiment.config import Experiment
 from ddmi.recipes.paper import Epochs, paper_autoencoder, paper_denoiser, paper_losses, paper_plane_diffusion
 from ddmi.recipes.presets import (
     READ_OUT,
@@ -21,7 +21,7 @@ from ddmi_modalities.losses.configs import NerfLosses, OpacityConfig
 from ddmi_modalities.nerf import NerfModality
 from ddmi_modalities.nerf.read_out import NerfReadOutConfig
 from ddmi_modalities.networks.point_encoder import PointEncoderConfig
-from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig
+from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig, VAEConfig
 
 CARS = 2458
 """Training scenes of SRN Cars."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddmi.experiment.config import DiffusionConfig, VAEConfig
+from ddmi.experiment.config import DiffusionConfig
 from ddmi_diffusion import NoiseConfig, TrainerConfig, UNetConfig
 from ddmi_diffusion.latent_space import Packing
 from ddmi_fields import ReadOutConfig
 from ddmi_modalities.networks.point_encoder import PointEncoderConfig
-from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig
+from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig, VAEConfig
 
 Settings = dict[str, Any]
 

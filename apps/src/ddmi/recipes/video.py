@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddmi.experiment.config import Experiment, GANTraining, VAEConfig
+from ddmi.experiment.config import Experiment, GANTraining
 from ddmi.recipes.paper import (
     Epochs,
     paper_autoencoder,
@@ -18,7 +18,7 @@ from ddmi.reference.latent_config import RowUNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.losses.configs import ClipDiscriminatorConfig, LPIPSConfig, PictureLosses
 from ddmi_modalities.video import SpaceTimeEncoderConfig, VideoModality
-from ddmi_vae import PlaneDecoderConfig
+from ddmi_vae import PlaneDecoderConfig, VAEConfig
 
 CLIPS = 5000
 """Videos of an epoch of SkyTimelapse, about: it depends on how films are cut, and nobody says how the paper does."""

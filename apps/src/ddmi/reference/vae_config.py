@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ddmi.experiment.config import AutoencoderConfig
 from ddmi.reference.image import image_vae, load_image_vae
 from ddmi.reference.nerf import load_nerf_vae, nerf_vae
 from ddmi.reference.occupancy import load_occupancy_vae, occupancy_vae
@@ -16,7 +15,7 @@ from ddmi.reference.options import Domain
 from ddmi.reference.triplane import FIRST_STAGE
 from ddmi.reference.video import load_video_vae, video_vae
 from ddmi_fields import PlaneLayout
-from ddmi_vae import D2CVAE
+from ddmi_vae import D2CVAE, AutoencoderConfig
 
 _LOAD: dict[Domain, Callable[[D2CVAE, Mapping[str, Tensor]], None]] = {
     "image": load_image_vae,

@@ -6,7 +6,8 @@ from ddmi_diffusion.atomic_files import CheckpointError, atomic_write_text, save
 from ddmi_diffusion.checkpoint import checkpoint_step, latest_checkpoint, load_checkpoint, save_checkpoint
 from ddmi_diffusion.conditioning import Conditioner, Conditioning, encode_prompts
 from ddmi_diffusion.data_order import DataOrder
-from ddmi_diffusion.denoiser import Denoiser, DenoiserConfig
+from ddmi_diffusion.denoiser import Denoiser, DenoiserConfig, PlaneDenoiser
+from ddmi_diffusion.diffusers_denoiser import DiffusersDenoiser
 from ddmi_diffusion.diffusion import Guidance, LatentDiffusion
 from ddmi_diffusion.dit import DiTConfig, PlaneDiT
 from ddmi_diffusion.divergence import NonFiniteLossError
@@ -40,6 +41,7 @@ __all__ = [
     "Denoiser",
     "DenoiserConfig",
     "DiTConfig",
+    "DiffusersDenoiser",
     "DiffusionObjective",
     "ExponentialMovingAverage",
     "Guidance",
@@ -55,6 +57,7 @@ __all__ = [
     "Objective",
     "OptimizerConfig",
     "ParameterSettings",
+    "PlaneDenoiser",
     "PlaneDiT",
     "PlaneUNet",
     "Planes",

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,12 +16,15 @@ from torch import Tensor, nn
 from ddmi_diffusion.conditioning import Conditioning
 from ddmi_diffusion.device_transfer import device_of
 from ddmi_diffusion.noise import NoiseConfig
+from ddmi_diffusion.pretrained import KIND, Pretrained, describe_settings, described_settings, known_class
 from ddmi_diffusion.randomness import sampling_generators, seeded_normal
-from ddmi_diffusion.schedulers import check_scheduler, make_scheduler, set_steps
+from ddmi_diffusion.schedulers import begin_at, check_scheduler, make_scheduler, set_steps
 
 Packed = Float[Tensor, "batch *packed"]
 Correct = Callable[[Tensor, float], Tensor]
 """Packed latents z_0 and sigma / alpha, the spread of what they may be, to corrected ones."""
+Callback = Callable[[int, float, Tensor], None]
+"""Steps done, the time from which the last one was taken, and the latents after it as the sampler keeps them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,7 @@ class Guidance:
         return self.scale != 1.0 and has_worse and within
 
 
-class LatentDiffusion(nn.Module):
+class LatentDiffusion(Pretrained):
     """Diffusion over packed latents (`LatentSpace.pack`).
 
     Args:
@@ -98,8 +102,45 @@ class LatentDiffusion(nn.Module):
         self.denoiser = denoiser
         self.shape = tuple(shape)
         self.noise = noise.for_latents_of(math.prod(self.shape))
-        self.min_snr_gamma = min_snr_gamma
+        self.mixed, self.min_snr_gamma = mixed, min_snr_gamma
         self.mixing = nn.Parameter(torch.full((shape[0],), mixed)) if mixed is not None else None
+
+    def described(self) -> dict[str, Any]:
+        denoiser, kind = self.denoiser, {KIND: type(self.denoiser).__name__}
+        return {
+            "shape": list(self.shape),
+            "noise": describe_settings(self.noise),
+            "mixed": self.mixed,
+            "min_snr_gamma": self.min_snr_gamma,
+            "denoiser": kind | denoiser.described() if isinstance(denoiser, Pretrained) else kind,
+        }
+
+    @classmethod
+    def build_described(cls, description: dict[str, Any]) -> LatentDiffusion:
+        of = description["denoiser"]
+        if set(of) == {KIND}:
+            raise ValueError(
+                f"its denoiser, a {of[KIND]}, cannot be built from settings; make one as it was and pass it: "
+                "from_pretrained(folder, denoiser=...)"
+            )
+        return cls._around(known_class(of[KIND], Pretrained).build_described(of), description)  # type: ignore[type-abstract]
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, *, denoiser: nn.Module | None = None) -> LatentDiffusion:
+        """The diffusion that `save_pretrained` wrote, on the CPU and in evaluation mode.
+
+        `denoiser` takes the weights of one that is not ours, and so cannot be built from settings.  ValueError that
+        names the file and the remedy: not there, damaged, of another network.
+        """
+        if denoiser is None:
+            return super().from_pretrained(folder)
+        return cls._read_folder(Path(folder), lambda description: cls._around(denoiser, description))
+
+    @classmethod
+    def _around(cls, denoiser: nn.Module, description: dict[str, Any]) -> LatentDiffusion:
+        noise = described_settings(description["noise"], NoiseConfig)
+        own = {name: description[name] for name in ("mixed", "min_snr_gamma")}
+        return cls(denoiser, noise, description["shape"], **own)
 
     @property
     def takes_spans(self) -> bool:
@@ -151,11 +192,14 @@ class LatentDiffusion(nn.Module):
         sampler: str | Any = "ddim",
         cond: Conditioning | None = None,
         guidance: Guidance | None = None,
+        noise: Packed | None = None,
         initial: Packed | None = None,
+        t_start: float | None = None,
         correct: Correct | None = None,
+        callback: Callback | None = None,
         progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
     ) -> Packed:
-        """`count` packed latents by the reverse process.
+        """`count` packed latents by the reverse process, from pure noise or from latents that are to be edited.
 
         Args:
             seed, start: sample i is a function of (seed, start + i) only, whatever the batch.
@@ -164,9 +208,14 @@ class LatentDiffusion(nn.Module):
                 "mean-flow" where the denoiser takes spans.
             cond: one condition, or one an item.
             guidance: away from the null condition, which goes through the network in the same batch, or from a guide.
-            initial: z_T instead of seeded noise, of unit variance.
+            noise: instead of seeded noise, of unit variance: z_T, or what is added to `initial`.
+            initial: latents z_0 to edit: they are noised to the time `t_start`, and sampling begins there (SDEdit, Meng
+                et al. 2022).
+            t_start: in [0, 1], as a fraction of the noise process: 0 gives `initial` back, 1 nothing of it.  Of
+                `num_steps`, those that begin no earlier are taken.
             correct: `(z_0, sigma / alpha) -> z_0`: what each step's prediction stands for, corrected, such as towards
                 something that was observed; may use gradients.
+            callback: called after each step, see `Callback`; what it raises ends the sampling.
             progress: wraps the time steps, such as `tqdm.tqdm`.
 
         ValueError for what does not fit the model, and for latents that became NaN or infinite.
@@ -174,9 +223,13 @@ class LatentDiffusion(nn.Module):
         if count < 0 or num_steps < 1:
             raise ValueError(f"sample: count must be >= 0 and num_steps >= 1, got {count} and {num_steps}")
         wanted = (count, *self.shape)
-        if initial is not None and tuple(initial.shape) != wanted:
+        for name, given in (("noise", noise), ("initial", initial)):
+            if given is not None and tuple(given.shape) != wanted:
+                raise ValueError(f"sample: `{name}` is {tuple(given.shape)}, wanted {wanted}: `count` packed latents")
+        if (initial is None) != (t_start is None) or not 0 <= (0.0 if t_start is None else t_start) <= 1:
             raise ValueError(
-                f"sample: `initial` holds z_T of shape {tuple(initial.shape)}, wanted {wanted}: `count` packed latents"
+                f"sample: `initial`, latents to edit, goes with t_start in [0, 1], got t_start={t_start} "
+                f"{'without' if initial is None else 'with'} it; z_T itself is `noise`"
             )
         if guidance is not None and guidance.guide is not None:
             self._check_guide(guidance.guide)
@@ -192,8 +245,8 @@ class LatentDiffusion(nn.Module):
         check_scheduler(scheduler, self.noise)
         timesteps = set_steps(scheduler, self.noise, num_steps)
         indices = range(start, start + count)
-        z = initial if initial is not None else seeded_normal(seed, list(indices), *self.shape)
-        z = z.float().to(device) * float(getattr(scheduler, "init_noise_sigma", 1.0))  # some count in z / alpha_t
+        z = noise if noise is not None else seeded_normal(seed, list(indices), *self.shape)
+        z, timesteps = self._beginning(z.float().to(device), initial, t_start, scheduler, timesteps)
         if count == 0:
             return z
         cond = cond.expand(count).to(device) if cond is not None else None
@@ -205,7 +258,8 @@ class LatentDiffusion(nn.Module):
         still = torch.ones((), dtype=torch.bool, device=device)
         good = torch.zeros((), dtype=torch.int32, device=device)
         ends = [*map(float, timesteps[1:]), 0.0] if sampler == "mean-flow" else [None] * len(timesteps)
-        for t, end in zip(progress(timesteps) if progress else timesteps, ends, strict=True):
+        taken = progress(timesteps) if progress else timesteps
+        for step, (t, end) in enumerate(zip(taken, ends, strict=True)):
             model_input = scheduler.scale_model_input(z, t) if hasattr(scheduler, "scale_model_input") else z
             prediction = self._guided(model_input, float(t), cond, guidance, None if end is None else float(t) - end)
             if correct is not None:
@@ -213,13 +267,28 @@ class LatentDiffusion(nn.Module):
             z = scheduler.step(prediction, t, z, **options, return_dict=False)[0]
             still &= z.isfinite().all()
             good += still
+            if callback is not None:
+                callback(step + 1, float(t), z)
         if (done := int(good)) < len(timesteps):
-            cause = self._cause_of_non_finite(initial, cond, guidance)
+            cause = self._cause_of_non_finite({"noise": noise, "initial": initial}, cond, guidance)
             raise ValueError(
                 f"sample: the latents are not finite from step {done + 1} of {len(timesteps)} (time "
                 f"{float(timesteps[done]):g}) on; {cause}"
             )
         return z
+
+    def _beginning(
+        self, noise: Packed, initial: Packed | None, t_start: float | None, scheduler: Any, timesteps: list[Tensor]
+    ) -> tuple[Packed, list[Tensor]]:
+        """Latents as the scheduler keeps them where sampling begins, and the times that are left."""
+        spread = float(getattr(scheduler, "init_noise_sigma", 1.0))  # some keep z / alpha_t
+        if initial is None or t_start is None or t_start == 1:
+            return noise * spread, timesteps
+        initial, timesteps = initial.to(noise), begin_at(scheduler, timesteps, t_start * self.noise.steps)
+        if not timesteps:
+            return initial, timesteps
+        alpha, sigma = self.noise.coefficients(timesteps[0].float().reshape(1), noise)
+        return (alpha * initial + sigma * noise) / (1 if spread == 1 else alpha), timesteps
 
     def _check_guide(self, guide: LatentDiffusion) -> None:
         """A guide's prediction is subtracted from this one's: both must mean the same."""
@@ -233,11 +302,13 @@ class LatentDiffusion(nn.Module):
                     "subtracted; guide with an earlier state of the same training"
                 )
 
-    def _cause_of_non_finite(self, initial: Tensor | None, cond: Conditioning | None, guidance: Guidance | None) -> str:
+    def _cause_of_non_finite(
+        self, latents: dict[str, Tensor | None], cond: Conditioning | None, guidance: Guidance | None
+    ) -> str:
         guide = None if guidance is None else guidance.guide
         weights = dict(self.named_parameters())
         weights |= {} if guide is None else {f"guide.{name}": weight for name, weight in guide.named_parameters()}
-        given = {} if initial is None else {"initial": initial}
+        given = {name: one for name, one in latents.items() if one is not None}
         given |= {} if cond is None else {"cond.tokens": cond.tokens}
         for name, tensor in (given | weights).items():
             if not bool(tensor.isfinite().all()):

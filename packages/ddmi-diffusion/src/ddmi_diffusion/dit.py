@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioning
-from ddmi_diffusion.denoiser import DenoiserConfig
+from ddmi_diffusion.denoiser import DenoiserConfig, PlaneDenoiser
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
 from ddmi_diffusion.unet import span_network, timestep_embedding
 
@@ -92,7 +92,7 @@ class DiTConfig(DenoiserConfig):
         return PlaneDiT(plane_shapes, packing, self, condition=condition)
 
 
-class PlaneDiT(nn.Module):
+class PlaneDiT(PlaneDenoiser):
     """Transformer over the patches of all latent planes together, with a learned position for each.
 
     Args:
@@ -115,11 +115,10 @@ class PlaneDiT(nn.Module):
         *,
         condition: int | None = None,
     ) -> None:
-        super().__init__()
         config = config or DiTConfig()
+        super().__init__(plane_shapes, packing, config, condition)
         width, patch = config.width, config.patch
         heads = max(1, width // config.head_channels)
-        self.plane_shapes = tuple((int(c), int(h), int(w)) for c, h, w in plane_shapes)
         if width % heads or width % 2:
             raise ValueError(
                 f"PlaneDiT: width {width} must be even and divisible by its {heads} heads; choose another width, or "
@@ -128,10 +127,8 @@ class PlaneDiT(nn.Module):
         odd = [shape for shape in self.plane_shapes if shape[1] % patch or shape[2] % patch]
         if odd:
             raise ValueError(f"PlaneDiT: planes of {odd} cannot be cut into patches of {patch}; choose patch=1")
-        self.packing: Packing = packing
         self.patch = patch
         self.width = width
-        self.condition = condition
         values = self.plane_shapes[0][0] * patch**2
         tokens = sum(h * w for _, h, w in self.plane_shapes) // patch**2
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))

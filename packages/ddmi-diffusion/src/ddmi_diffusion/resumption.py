@@ -21,7 +21,7 @@ _INCIDENTAL = {
     "log_every",
     "preview_every",
     "num_workers",
-    "tensorboard",
+    "tracker",
     "validate_every",
     "patience",
 }

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: metrics.jsonl, TensorBoard where it is installed, progress."""
+"""What a run reports while it trains: metrics.jsonl, its tracker, progress."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ddmi_diffusion.atomic_files import atomic_write_text, explain_write
 from ddmi_diffusion.progress import Progress
+from ddmi_diffusion.trackers import Tracking
 
 METRICS = "metrics.jsonl"
 
 
 class RunLog:
-    """Appends one JSON object a line to `directory`/metrics.jsonl and shows `Progress`.
+    """Appends one JSON object a line to `directory`/metrics.jsonl, tells a tracker, and shows `Progress`.
 
     Keys of a line: "step" (counted from 0), "lr", "grad_norm", "seconds" (per step) and the objective's scalars;
     in the lines of steps after which held-out items were measured also theirs, as "held_out/...".
@@ -23,7 +23,7 @@ class RunLog:
     """
 
     def __init__(
-        self, directory: Path | str, resume_step: int = 0, *, total: int | None = None, tensorboard: bool = True
+        self, directory: Path | str, resume_step: int = 0, *, total: int | None = None, tracking: Tracking | None = None
     ) -> None:
         """Drops the lines of steps >= `resume_step`: these steps are about to be done again."""
         self.path = Path(directory) / METRICS
@@ -32,7 +32,7 @@ class RunLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8")
         self._held_out: dict[str, str] = {}
-        self._board = _tensorboard(Path(directory) / "tensorboard", resume_step) if tensorboard else None
+        self._tracking = tracking
         self._bar = Progress(total=total, initial=resume_step, unit="steps", desc=f"stage {Path(directory).name}")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -41,9 +41,8 @@ class RunLog:
         with explain_write(self.path):
             self._file.write(json.dumps({"step": step, **finite}) + "\n")
             self._file.flush()
-        if self._board is not None:
-            for key, value in values.items():
-                self._board.add_scalar(key, value, step)
+        if self._tracking is not None:
+            self._tracking.log(step, values)
         losses = {k: f"{v:.4g}" for k, v in values.items() if k not in ("lr", "grad_norm", "seconds")}
         held_out = {key: losses.pop(key) for key in list(losses) if key.startswith("held_out/")}
         shown = next((key for key in ("held_out/nll", "held_out/loss") if key in held_out), None)
@@ -56,11 +55,11 @@ class RunLog:
         self._bar.update()
 
     def close(self) -> None:
-        """Close the files and the bar."""
+        """Close the file, the bar and the tracker."""
         self._file.close()
         self._bar.close()
-        if self._board is not None:
-            self._board.close()
+        if self._tracking is not None:
+            self._tracking.close()
 
 
 def _drop_from(path: Path, step: int) -> None:
@@ -78,11 +77,3 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return math.inf
-
-
-def _tensorboard(directory: Path, resume_step: int) -> Any | None:
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # optional, and takes seconds to import
-    except ImportError:
-        return None
-    return SummaryWriter(directory, purge_step=resume_step)

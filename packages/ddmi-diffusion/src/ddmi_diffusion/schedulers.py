@@ -54,6 +54,8 @@ FLOW = (
     "SASolverScheduler",
 )
 """Those that do so from a denoiser of the flow."""
+FROM_NOISE = ("LMSDiscreteScheduler", "PNDMScheduler")
+"""Those that count what they remember from pure noise on, and cannot begin later."""
 
 
 def samplers_of(noise: NoiseConfig) -> tuple[SamplerName, ...]:
@@ -236,3 +238,20 @@ def set_steps(scheduler: Any, noise: NoiseConfig, num_steps: int) -> list[Tensor
             f"noise; build it with timestep_spacing='trailing': make_scheduler(diffusers.{name}, diffusion.noise)"
         )
     return list(times)
+
+
+def begin_at(scheduler: Any, times: list[Tensor], latest: float) -> list[Tensor]:
+    """What is left of the times of `set_steps` where the first step begins at time `latest` or after it.
+
+    ValueError for a scheduler that cannot begin there.
+    """
+    import diffusers
+
+    name = type(scheduler).__name__
+    if any(isinstance(scheduler, getattr(diffusers, one)) for one in FROM_NOISE):
+        raise ValueError(f"sample: {name} begins with pure noise only, and can edit nothing; name another sampler")
+    starts = range(0, len(times), scheduler.order)  # a step of Heun's is two evaluations
+    first = next((start for start in starts if float(times[start]) <= latest), len(times))
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    return times[first:]

@@ -43,11 +43,14 @@ from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.resumption import CHECKPOINTS, check_memory, describe_run, note_changes, starting_point
 from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.run_log import RunLog
+from ddmi_diffusion.trackers import Tracking, log_with
 from ddmi_diffusion.trained_objective import Gradients, MuonTakes, SettingsOf, TrainedObjective
 from ddmi_diffusion.trainer_config import OptimizerConfig, TrainerConfig
 
 logger = logging.getLogger("ddmi")
 
+Callback = Callable[[int, "Trainer"], None]
+"""Steps done, and the trainer with its `objective`, `metrics` and `ema` as they are then."""
 LOWEST = "lowest"
 """Directory of a run that holds the averaged weights of the lowest held-out loss, in the form of a checkpoint."""
 _MODEL_STREAM, _DISCRIMINATOR_STREAM = 1, 2  # of StepRandom; 0 is the data's
@@ -88,6 +91,7 @@ class Trainer:
         *,
         discriminator: nn.Module | None = None,
         discriminator_config: OptimizerConfig | None = None,
+        callback: Callback | None = None,
         on_preview: Callable[[int, nn.Module], None] | None = None,
         milestones: Mapping[int, Callable[[int, nn.Module], None]] | None = None,
         muon_takes: MuonTakes | None = None,
@@ -96,20 +100,26 @@ class Trainer:
     ) -> None:
         """`collate(items, rng)` makes a batch of items, or `collate(items)`; None is torch's `default_collate`.
         `discriminator` takes its step after the objective's, on `{"batch": batch, "aux": aux}`; while the objective
-        takes its own, the discriminator's parameters take no gradient. `on_preview(steps_done, objective)` is called in
-        the main process with the averaged weights, in evaluation mode, without gradients; so is `milestones[n]` after
-        n steps. `muon_takes(name, parameter)` says which of the objective's parameters `Muon` serves where it is the
-        optimizer; by default `ddmi_diffusion.muon.inner_matrices`. `settings_of(name, parameter)` says which learn at
-        another rate or decay otherwise, see `ParameterSettings`. `held_out` is measured as `config.validate_every`
-        and `config.patience` say, with the averaged weights, in evaluation mode.
+        takes its own, the discriminator's parameters take no gradient. `callback(steps_done, trainer)` is called after
+        each step, in every process; what it raises ends the training there. `on_preview(steps_done, objective)` is
+        called in the main process with the averaged weights, in evaluation mode, without gradients; so is
+        `milestones[n]` after n steps. `muon_takes(name, parameter)` says which of the objective's parameters `Muon`
+        serves where it is the optimizer; by default `ddmi_diffusion.muon.inner_matrices`. `settings_of(name,
+        parameter)` says which learn at another rate or decay otherwise, see `ParameterSettings`. `held_out` is measured
+        as `config.validate_every` and `config.patience` say, with the averaged weights, in evaluation mode.
 
         Raises ValueError for an empty data set, a batch that cannot be split, nothing to train or shared parameters.
         """
         self.config, self.run_dir = config, Path(run_dir)
-        self.on_preview, self.milestones = on_preview, dict(milestones or {})
+        self.callback, self.on_preview, self.milestones = callback, on_preview, dict(milestones or {})
+        self.metrics: dict[str, float] = {}
+        """Those that were logged last, means over the processes."""
         unused = DistributedDataParallelKwargs(find_unused_parameters=config.find_unused_parameters)
         # Autocast is this class's own: accelerate's would hold for every later run of the process.
-        self.accelerator = Accelerator(cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused])
+        self.accelerator = Accelerator(
+            cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused], log_with=log_with(config.tracker),
+            project_dir=self.run_dir,
+        )  # fmt: skip
         self.share = BatchShare(
             batch_size=config.batch_size,
             accumulate=config.accumulate,
@@ -183,33 +193,33 @@ class Trainer:
         main = self.accelerator.is_main_process
         path, notes = starting_point(self.run_dir, resume)
         notes = removed + notes
-        start, metrics, precision = 0, dict[str, float](), None
+        start, precision = 0, None
         if path is not None:
-            start, metrics, precision, changes = self._restore(path)
+            start, self.metrics, precision, changes = self._restore(path)
             notes += changes
         self._settle_precision(precision)
         log = None
         with StopRequest() as stop:
             try:
                 if main:
-                    board = self.config.tensorboard
-                    log = RunLog(self.run_dir, start, total=self.config.steps, tensorboard=board)
+                    tracking = Tracking(self.accelerator, self.run_dir, start)
+                    log = RunLog(self.run_dir, start, total=self.config.steps, tracking=tracking)
                     for note in notes:
                         logger.info("%s", note)
                 try:
-                    metrics = self._loop(start, metrics, log, stop)
+                    self._loop(start, log, stop)
                 except NonFiniteLossError as error:
                     if main:
                         mark_diverged(self.run_dir, str(error))
                     raise
                 # Scripts may end here: a thread that still held the last message's tensors would abort them.
                 self.accelerator.wait_for_everyone()
-                return metrics
+                return self.metrics
             finally:
                 if log is not None:
                     log.close()
 
-    def _loop(self, start: int, metrics: dict[str, float], log: RunLog | None, stop: StopRequest) -> dict[str, float]:
+    def _loop(self, start: int, log: RunLog | None, stop: StopRequest) -> None:
         config = self.config
         batches = self.data.batches(start, config.steps, config.num_workers)
         began, timed = time.perf_counter(), 0
@@ -224,19 +234,21 @@ class Trainer:
             losses = self._measure_held_out(done)
             last = done == config.steps or self._over
             if step % config.log_every == 0 or last or stopping or losses:
-                metrics = self._average(values) | losses
+                self.metrics = self._average(values) | losses
                 seconds = (time.perf_counter() - began) / timed
                 began, timed = time.perf_counter(), 0
                 if log is not None:
-                    log.write(step, {**metrics, "seconds": seconds})
+                    log.write(step, {**self.metrics, "seconds": seconds})
             if log is not None:
                 log.advance()
             if done in self.milestones:  # before a checkpoint says that it is past
                 self._with_average(self.milestones[done], done)
             if last or stopping or (config.save_every and done % config.save_every == 0):
-                self._save(done, metrics, self._average({"loss": values["loss"]})["loss"])
+                self._save(done, self._average({"loss": values["loss"]})["loss"])
             if self.on_preview is not None and config.preview_every and (last or done % config.preview_every == 0):
                 self._with_average(self.on_preview, done)
+            if self.callback is not None:
+                self.callback(done, self)
             if stopping and not last:
                 raise TrainingInterrupted(f"stopped at step {done}; run again with --resume")
             if self._over:
@@ -246,7 +258,6 @@ class Trainer:
                 "held-out losses were lowest after step %d, %d measurements ago: the training ends, with the weights "
                 "of that step", self._curve.step, self._curve.since,
             )  # fmt: skip
-        return metrics
 
     @property
     def _over(self) -> bool:
@@ -359,7 +370,7 @@ class Trainer:
             bf16.zero_()
         self.precision = "bf16" if self.accelerator.reduce(bf16.to(self.accelerator.device)).item() else "fp32"
 
-    def _save(self, done: int, metrics: dict[str, float], loss: float) -> None:
+    def _save(self, done: int, loss: float) -> None:
         if not self.accelerator.is_main_process:
             return
         tensors = {"model": self._model.weights(), "optimizer": self._model.optimizer_state()}
@@ -379,7 +390,7 @@ class Trainer:
             "first_loss": finite_or_none(self._first_loss),
             "precision": self.precision,
             "run": describe_run(self.config, self.accelerator.num_processes),
-            "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+            "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
             "torch": torch.__version__,
         }
         if self._curve is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from ddmi_diffusion.learning_rate import Constant, WarmupCosine
+from ddmi_diffusion.trackers import TrackerName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +100,8 @@ class TrainerConfig(OptimizerConfig):
     all steps, and the last weights."""
     num_workers: int = 0
     """Processes that prepare batches; 0: the training process does."""
-    tensorboard: bool = True
-    """Write TensorBoard files where tensorboard is installed."""
+    tracker: TrackerName = "auto"
+    """What is told the metrics, beside metrics.jsonl; "auto": TensorBoard, in the run, where it is installed."""
     compile: bool = False
     """torch.compile the objectives."""
     find_unused_parameters: bool = False
@@ -126,6 +127,8 @@ class TrainerConfig(OptimizerConfig):
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}; 0 switches the average off")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision {self.precision!r} is not known; choose 'auto', 'fp32' or 'bf16'")
+        if self.tracker not in get_args(TrackerName):
+            raise ValueError(f"tracker {self.tracker!r} is not known; choose one of {', '.join(get_args(TrackerName))}")
 
     @property
     def cpu(self) -> bool:

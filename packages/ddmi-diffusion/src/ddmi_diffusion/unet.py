@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioning
-from ddmi_diffusion.denoiser import DenoiserConfig
+from ddmi_diffusion.denoiser import DenoiserConfig, PlaneDenoiser
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
 
 Planes = list[Tensor]
@@ -171,7 +171,7 @@ class UNetConfig(DenoiserConfig):
         return PlaneUNet(plane_shapes, packing, self, condition=condition)
 
 
-class PlaneUNet(nn.Module):
+class PlaneUNet(PlaneDenoiser):
     """U-Net over latent planes: the same convolutions on each plane, attention over the tokens of all.
 
     Args:
@@ -194,17 +194,14 @@ class PlaneUNet(nn.Module):
         *,
         condition: int | None = None,
     ) -> None:
-        super().__init__()
         config = config or UNetConfig()
+        super().__init__(plane_shapes, packing, config, condition)
         width, multipliers, blocks = config.width, config.multipliers, config.blocks
-        self.plane_shapes = tuple((int(c), int(h), int(w)) for c, h, w in plane_shapes)
-        self.packing: Packing = packing
         self.width = width
         channels = self.plane_shapes[0][0] * (len(self.plane_shapes) if packing == "grid" else 1)
         time = 4 * width
         self.time = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time))
         self.span = span_network(width, time) if config.mean_flow else None
-        self.condition = condition
         self.stem = nn.Conv2d(channels, width, 3, padding=1)
         places = self.plane_shapes[: 1 if packing == "grid" else None] if config.positions else ()
         self.positions = nn.ParameterList(0.1 * torch.randn(width, *sides) for _, *sides in places)

@@ -19,6 +19,8 @@ from ddmi_fields.read_out import ReadOut
 
 Progress = Callable[[Iterable[tuple[slice, ...]]], Iterable[tuple[slice, ...]]]
 Condition = Tensor | float | None
+Draw = Callable[..., Any]
+"""From a batch of functions, and options of how, to a picture that notebooks show, such as one of Pillow."""
 
 TILE = 4096
 """Coordinates read out at once (times batch): their activations stay in the cache, and memory does not grow."""
@@ -40,12 +42,34 @@ class ImplicitFunction:
         (2, 1)
     """
 
-    def __init__(self, basis: BasisField, read_out: ReadOut, *, tile: int = TILE) -> None:
+    def __init__(self, basis: BasisField, read_out: ReadOut, *, tile: int = TILE, draw: Draw | None = None) -> None:
         if tile < 1:
             raise ValueError(f"ImplicitFunction: tile counts the coordinates read out at once, got {tile}")
         self.basis = basis
         self.read_out = read_out
         self.tile = tile
+        self.draw = draw
+        """How these functions are shown; None: nobody knows what their values mean."""
+
+    def with_basis(self, basis: BasisField) -> ImplicitFunction:
+        """The functions of other basis fields, read out and shown alike."""
+        return ImplicitFunction(basis, self.read_out, tile=self.tile, draw=self.draw)
+
+    def show(self, **options: Any) -> Any:
+        """A picture of the batch, which a notebook shows; options are those of whoever drew it, such as resolution=512.
+
+        ValueError where nobody knows what the values mean: functions of a trained `DDMI` are pictures, shapes, ...
+        """
+        if self.draw is None:
+            raise ValueError(
+                "show: nobody said how these functions are drawn; give ImplicitFunction a `draw`, or read them by "
+                "grid(size)"
+            )
+        return self.draw(self, **options)
+
+    def _repr_png_(self) -> Any:
+        """What notebooks show by themselves."""
+        return None if self.draw is None else self.show()._repr_png_()
 
     def __len__(self) -> int:
         return self.basis.batch
@@ -56,7 +80,7 @@ class ImplicitFunction:
         Numbers and masks come as Python, NumPy or torch have them.  IndexError outside the batch.
         """
         chosen = index if isinstance(index, slice) else self._chosen(index)
-        return ImplicitFunction(self.basis.map(lambda plane: plane[chosen]), self.read_out, tile=self.tile)
+        return self.with_basis(self.basis.map(lambda plane: plane[chosen]))
 
     def _chosen(self, index: SupportsIndex | Sequence[SupportsIndex] | Tensor) -> slice | Tensor:
         count = len(self)
@@ -99,7 +123,7 @@ class ImplicitFunction:
         device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
         dtype = torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
         basis = self.basis.map(lambda plane: plane.detach().to(device, dtype, non_blocking))
-        return ImplicitFunction(basis, read_out, tile=self.tile)
+        return ImplicitFunction(basis, read_out, tile=self.tile, draw=self.draw)
 
     def _is_differentiated(self, *inputs: object) -> bool:
         """Whether autograd follows a reading: then in one piece, since it keeps all activations anyway.

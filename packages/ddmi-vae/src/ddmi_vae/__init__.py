@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from ddmi_vae.likelihood import LIKELIHOODS, Distance, bernoulli_nll, gaussian_nll, laplace_nll
 from ddmi_vae.losses import DiscriminatorConfig, Losses, TermConfig
-from ddmi_vae.model import D2CVAE
+from ddmi_vae.model import D2CVAE, AutoencoderConfig, VAEConfig
 from ddmi_vae.objective import AdversarialTerm, Ramp, Term, VAEBatch, VAEObjective, reconstruct
 from ddmi_vae.planes import EncoderConfig, PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig
 from ddmi_vae.posterior import Planes, Posterior, Randomness
@@ -16,6 +16,7 @@ __all__ = [
     "D2CVAE",
     "LIKELIHOODS",
     "AdversarialTerm",
+    "AutoencoderConfig",
     "DiscriminatorConfig",
     "Distance",
     "EncoderConfig",
@@ -32,6 +33,7 @@ __all__ = [
     "Term",
     "TermConfig",
     "VAEBatch",
+    "VAEConfig",
     "VAEObjective",
     "bernoulli_nll",
     "convolution_matrices",

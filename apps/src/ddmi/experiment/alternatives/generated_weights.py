@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ddmi.experiment.config import AutoencoderConfig
 from ddmi_fields import BasisField, PlaneLayout, ReadOut, grid_coordinates
-from ddmi_vae import D2CVAE, EncoderConfig, PlaneEncoderConfig
+from ddmi_vae import D2CVAE, AutoencoderConfig, EncoderConfig, PlaneEncoderConfig
 from ddmi_vae.posterior import Planes
 
 Shapes = Sequence[tuple[int, int]]

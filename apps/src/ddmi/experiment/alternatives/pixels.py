@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddmi.experiment.config import AutoencoderConfig
 from ddmi_fields import BasisField, PlaneLayout, ReadOut
 from ddmi_fields.basis_field import Reduction
-from ddmi_vae import D2CVAE, EncoderConfig, PlaneDecoder, PlaneDecoderConfig, PlaneEncoderConfig
+from ddmi_vae import D2CVAE, AutoencoderConfig, EncoderConfig, PlaneDecoder, PlaneDecoderConfig, PlaneEncoderConfig
 from ddmi_vae.posterior import Planes
 
 

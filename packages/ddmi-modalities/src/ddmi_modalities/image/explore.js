@@ -107,7 +107,7 @@ ddmi.views.image = class {
   }
 
   draw() {
-    const pixels = Math.round((this.facts.tile * 2 ** this.depth()) / 1);
+    const pixels = this.facts.tile * 2 ** this.depth();
     for (const { canvas, tiles, caption, title, question } of this.windows) {
       const context = canvas.getContext("2d");
       context.fillStyle = "#eee";
@@ -121,8 +121,8 @@ ddmi.views.image = class {
         if (at.some((left) => left > canvas.width || left + side < 0)) continue;
         context.drawImage(image, at[0], at[1], side, side);
       }
-      const here = question === "tile" ? ` of ${pixels} x ${pixels}` : "";
-      caption.textContent = `${title}${here}, ${ddmi.number(1 / this.across)} x`;
+      const whole = question === "tile" ? `, of a picture of ${pixels} x ${pixels}` : "";
+      caption.textContent = `${ddmi.number(1 / this.across)} x: ${title}${whole}`;
     }
   }
 
