@@ -18,6 +18,7 @@ NO_EXAMPLE = {
     "Denoiser",
     "DenoiserConfig",
     "NonFiniteLossError",
+    "PlaneDenoiser",
     "TrainingInterrupted",
 }
 """Errors, protocols and abstract classes: what is made of them has one."""

@@ -72,9 +72,7 @@ class Trainer:
         ...         self.slope = nn.Parameter(torch.zeros(()))
         ...     def forward(self, batch, *, step, rng):
         ...         return {"loss": (self.slope * batch - 2 * batch).square().mean()}
-        >>> config = TrainerConfig(
-        ...     steps=30, batch_size=4, learning_rate=0.2, warmup=1, precision="fp32", tensorboard=False
-        ... )
+        >>> config = TrainerConfig(steps=30, batch_size=4, learning_rate=0.2, warmup=1, precision="fp32")
         >>> with TemporaryDirectory() as run:
         ...     trainer = Trainer(Line(), torch.linspace(-1, 1, 64), lambda items, rng: torch.stack(items), config, run)
         ...     trainer.fit()["loss"] < 0.1
