@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,3 +67,14 @@ def test_extras_of_a_requirement_stay(release: ModuleType, tmp_path: Path) -> No
 def test_refusals(release: ModuleType, name: str, version: str, says: str) -> None:
     with pytest.raises(SystemExit, match=says):
         release.bump(name, version, "2030-01-02")
+
+
+def test_workflows_name_sessions_and_tags_that_exist() -> None:
+    noxfile = (ROOT / "noxfile.py").read_text()
+    ci, publish = (yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text()) for name in ("ci", "release"))
+    for session in [*ci["jobs"]["session"]["strategy"]["matrix"]["name"], "tests"]:
+        assert f"def {session}(" in noxfile
+    assert set(ci["jobs"]["systems"]["strategy"]["matrix"]["system"]) == {"windows-latest", "macos-latest"}
+    assert publish[True]["push"]["tags"] == ["*-v*"]  # YAML reads "on" as true
+    assert 'f"{arguments.name}-v{arguments.version}"' in (ROOT / "tools" / "release.py").read_text()
+    assert publish["jobs"]["publish"]["permissions"] == {"id-token": "write"}
