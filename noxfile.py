@@ -20,7 +20,7 @@ ALONE = [name for name in LIBRARIES if name != "ddmi-models"]
 """Those that need no application."""
 WORKERS = ("-n", str(min(4, os.cpu_count() or 1)))
 """Tests by several processes of one thread: on two cores in half the time of one process of two."""
-IN_THE_GATE = "not wheels and not attack and not browser"
+IN_THE_GATE = "not wheels and not attack and not browser and not docs"
 EXTRAS = {"ddmi-modalities": "[image,shape,text,video,nerf]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
@@ -123,7 +123,7 @@ def train_video(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """All tests in the workspace's environment, but those of `wheels`, `browser` and the long ones of `attack`."""
+    """All tests in the workspace's environment, but `wheels`, `browser`, `docs` and the long ones of `attack`."""
     run(session, "pytest", *WORKERS, "-m", IN_THE_GATE, *session.posargs, groups=("test",))
 
 
@@ -138,6 +138,13 @@ def attack(session: nox.Session) -> None:
     """Damaged files of every kind, kills and full disks at every disk operation; prints counts (about half an hour)."""
     env = {"DDMI_ATTACK": os.environ.get("DDMI_ATTACK", "40")}
     run(session, "pytest", *WORKERS, "tests/attack", *session.posargs, groups=("test",), env=env)
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """The site of the documentation, build/site, and its slow code and notebooks at preset test (minutes)."""
+    run(session, "python", "tools/documentation.py", groups=("docs",))
+    run(session, "pytest", *WORKERS, "-m", "docs", "tests", *session.posargs, groups=("docs", "test"))
 
 
 @nox.session(venv_backend="none")

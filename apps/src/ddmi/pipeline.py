@@ -63,8 +63,9 @@ logger = logging.getLogger("ddmi")
 class DDMI(nn.Module):
     """A D2C-VAE and, after stage 2, a diffusion model of its latents; a `FunctionSource`.
 
-    >>> model = DDMI.from_pretrained("runs/demo")  # doctest: +SKIP
-    >>> images = model.sample(4, seed=0).grid((512, 512))  # doctest: +SKIP
+    Examples:
+        >>> model = DDMI.from_pretrained("runs/demo")  # doctest: +SKIP
+        >>> images = model.sample(4, seed=0).grid((512, 512))  # doctest: +SKIP
     """
 
     def __init__(

@@ -28,6 +28,13 @@ def atomic_write_text(path: Path | str, text: str) -> None:
     """Write `text` in UTF-8 so that `path` holds the old or the new content, whatever happens meanwhile.
 
     Raises CheckpointError when it cannot be written; then the old content stands.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     atomic_write_text(f"{folder}/notes.txt", "done")
+        ...     Path(folder, "notes.txt").read_text()
+        'done'
     """
     path = Path(path)
     with explain_write(path), replacing(path) as temporary:
@@ -38,6 +45,15 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapp
     """Write one safetensors file so that `path` holds the old or the new content, whatever happens meanwhile.
 
     Raises CheckpointError when it cannot be written; then the old content stands.
+
+    Examples:
+        >>> import torch
+        >>> from safetensors.torch import load_file
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     save_tensors(f"{folder}/weights.safetensors", {"weight": torch.ones(2)})
+        ...     load_file(f"{folder}/weights.safetensors")
+        {'weight': tensor([1., 1.])}
     """
     path = Path(path)
     with explain_write(path), replacing(path) as temporary:

@@ -61,6 +61,13 @@ def save_checkpoint(
     Keeps the `keep` newest checkpoints (at least the one just written) and `spare`, and removes what killed processes
     left.
     Raises CheckpointError when it cannot be written; then older checkpoints are untouched. `meta` must be JSON.
+
+    Examples:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root:
+        ...     save_checkpoint(root, 100, {"model": {"weight": torch.ones(2)}}, {"seed": 0}, keep=2).name
+        'step-00000100'
     """
     root = Path(root)
     path = root / checkpoint_name(step)
@@ -100,7 +107,17 @@ def checkpoint_directories(root: Path | str) -> list[Path]:
 
 
 def latest_checkpoint(root: Path | str) -> Path | None:
-    """The newest complete checkpoint under `root`: its state.json parses and every file has the size listed there."""
+    """The newest complete checkpoint under `root`: its state.json parses and every file has the size listed there.
+
+    Examples:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root:
+        ...     first = save_checkpoint(root, 100, {"model": {"weight": torch.zeros(2)}}, {}, keep=2)
+        ...     second = save_checkpoint(root, 200, {"model": {"weight": torch.ones(2)}}, {}, keep=2)
+        ...     latest_checkpoint(root) == second
+        True
+    """
     for path in reversed(checkpoint_directories(root)):
         try:
             files = _read_state(path)["files"]
@@ -115,6 +132,14 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, dict[str, Tensor]], dic
     """The tensors (on the CPU) and meta that `save_checkpoint` was given.
 
     Raises CheckpointError that names the file which is missing, truncated or corrupt.
+
+    Examples:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root:
+        ...     path = save_checkpoint(root, 100, {"model": {"weight": torch.ones(2)}}, {"seed": 0}, keep=2)
+        ...     load_checkpoint(path)
+        ({'model': {'weight': tensor([1., 1.])}}, {'seed': 0})
     """
     path = Path(path)
     state = _read_state(path)
@@ -183,7 +208,12 @@ def checkpoint_name(step: int) -> str:
 
 
 def checkpoint_step(path: Path) -> int:
-    """Steps done when the checkpoint was written."""
+    """Steps done when the checkpoint was written.
+
+    Examples:
+        >>> checkpoint_step(Path("run/checkpoints/step-00000123"))
+        123
+    """
     return int(path.name.removeprefix("step-"))
 
 

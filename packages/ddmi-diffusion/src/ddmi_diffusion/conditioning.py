@@ -13,7 +13,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Tokens for cross-attention and which of them count. The null condition (an encoded empty prompt) is data."""
+    """Tokens for cross-attention and which of them count. The null condition (an encoded empty prompt) is data.
+
+    Examples:
+        >>> cond = Conditioning(tokens=torch.randn(2, 7, 16), mask=torch.ones(2, 7, dtype=torch.bool))
+        >>> len(cond), cond.tokens.shape
+        (2, torch.Size([2, 7, 16]))
+    """
 
     tokens: Float[Tensor, "batch n d"]
     mask: Bool[Tensor, "batch n"]
@@ -33,8 +39,9 @@ class Conditioning:
 
         -1 is no class, the null condition.
 
-        >>> Conditioning.from_labels(torch.tensor([2, -1]), 3).tokens.tolist()
-        [[[0.0, 0.0, 1.0]], [[0.0, 0.0, 0.0]]]
+        Examples:
+            >>> Conditioning.from_labels(torch.tensor([2, -1]), 3).tokens.tolist()
+            [[[0.0, 0.0, 1.0]], [[0.0, 0.0, 0.0]]]
         """
         if len(labels) and (int(labels.min()) < -1 or int(labels.max()) >= classes):
             raise ValueError(
@@ -96,5 +103,15 @@ class Conditioner(Protocol):
 
 
 def encode_prompts(conditioner: Conditioner, prompts: Sequence[str], device: torch.device | str) -> Conditioning:
-    """The condition of each prompt; of `[""]` the null condition."""
+    """The condition of each prompt; of `[""]` the null condition.
+
+    Examples:
+        >>> class Letters(torch.nn.Module):  # any `Conditioner`; here a token is a letter's number
+        ...     def tokenize(self, prompts):
+        ...         return torch.tensor([[ord(letter) for letter in prompt.ljust(4)] for prompt in prompts])
+        ...     def forward(self, tokens):
+        ...         return tokens[..., None].float(), torch.ones_like(tokens, dtype=torch.bool)
+        >>> encode_prompts(Letters(), ["cat", ""], "cpu").tokens.shape
+        torch.Size([2, 4, 1])
+    """
     return Conditioning(*conditioner(conditioner.tokenize(prompts).to(device)))

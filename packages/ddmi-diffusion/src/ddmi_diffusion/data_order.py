@@ -58,7 +58,14 @@ def with_random(collate: Collate | PlainCollate | None) -> Collate:
 
 
 class DataOrder:
-    """Every epoch visits every item once, in an order of its own; a batch may span the end of an epoch."""
+    """Every epoch visits every item once, in an order of its own; a batch may span the end of an epoch.
+
+    Examples:
+        >>> order = DataOrder(length=6, batch_size=3, seed=0)
+        >>> epoch = order.indices(0, [0, 1, 2]) + order.indices(1, [0, 1, 2])  # positions in the first two batches
+        >>> sorted(epoch)
+        [0, 1, 2, 3, 4, 5]
+    """
 
     def __init__(self, length: int, batch_size: int, seed: int) -> None:
         """`length` items, `batch_size` of them in a step of the whole run. Raises ValueError where either is < 1."""

@@ -15,11 +15,16 @@ class DiffusersDenoiser(nn.Module):
 
     Latents are packed as "grid": the model's channels are theirs, and their sides divide by its down-sampling.
 
-    >>> unet = diffusers.UNet2DModel(in_channels=4, out_channels=4)  # doctest: +SKIP
-    >>> diffusion = LatentDiffusion(DiffusersDenoiser(unet), NoiseConfig(prediction="v"), (4, 32, 32))  # doctest: +SKIP
-
     Args:
         model: such as `UNet2DModel` or, with a condition, `UNet2DConditionModel`.
+
+    Examples:
+        >>> from diffusers import UNet2DModel  # doctest: +SKIP
+        >>> from ddmi_diffusion import LatentDiffusion, NoiseConfig
+        >>> unet = UNet2DModel(in_channels=4, out_channels=4)  # doctest: +SKIP
+        >>> diffusion = LatentDiffusion(
+        ...     DiffusersDenoiser(unet), NoiseConfig(prediction="v"), (4, 32, 32)
+        ... )  # doctest: +SKIP
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -33,6 +33,11 @@ class Guidance:
 
     Classifier-free guidance: worse is the prediction under the `null` condition.  Autoguidance (Karras et al. 2024,
     "Guiding a diffusion model with a bad version of itself"): it is that of `guide`, which learned for a shorter time.
+
+    Examples:
+        >>> null = Conditioning.from_labels(torch.tensor([-1]), classes=10)
+        >>> Guidance(scale=3.0, null=null).scale
+        3.0
     """
 
     scale: float = 1.0
@@ -70,6 +75,16 @@ class LatentDiffusion(Pretrained):
         mixed: mixed prediction of LSGM, `eps = (1 - s) sigma_t z_t + s net`, s = sigmoid(m), with one learned m a
             channel that starts at `mixed`; None turns it off. For prediction "eps" only.
         min_snr_gamma: gamma of the min-SNR loss weight, or None.
+
+    Examples:
+        >>> from ddmi_diffusion import PlaneUNet, UNetConfig
+        >>> denoiser = PlaneUNet([(4, 8, 8)], config=UNetConfig(width=32, multipliers=(1, 2), blocks=1))
+        >>> diffusion = LatentDiffusion(denoiser, NoiseConfig(prediction="v"), (4, 8, 8))
+        >>> z, noise = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
+        >>> diffusion.loss(z, noise, torch.tensor([10.0, 900.0])).shape
+        torch.Size([2])
+        >>> diffusion.sample(2, seed=0, num_steps=2).shape
+        torch.Size([2, 4, 8, 8])
     """
 
     def __init__(

@@ -69,7 +69,12 @@ class DiTBlock(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig(DenoiserConfig):
-    """The transformer over patches of latent planes."""
+    """The transformer over patches of latent planes.
+
+    Examples:
+        >>> DiTConfig(width=64, depth=1, head_channels=32).build([(4, 8, 8)], "grid").__class__.__name__
+        'PlaneDiT'
+    """
 
     width: int = 384
     """Channels of a token."""
@@ -95,6 +100,11 @@ class PlaneDiT(PlaneDenoiser):
         packing: how the latent comes, see `LatentSpace`.
         config: its sizes.
         condition: width of the conditioning tokens for cross-attention, or None.
+
+    Examples:
+        >>> denoiser = PlaneDiT([(4, 8, 8)], config=DiTConfig(width=64, depth=1, head_channels=32, patch=2))
+        >>> denoiser(torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0])).shape
+        torch.Size([2, 4, 8, 8])
     """
 
     def __init__(

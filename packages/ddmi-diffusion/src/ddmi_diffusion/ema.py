@@ -14,6 +14,13 @@ class ExponentialMovingAverage:
 
     Buffers are taken as they are: they are statistics or vectors of unit norm as often as weights.  All are looked up
     by name at each update, as a module may assign new ones.  Frozen parameters do not move: they are not stored.
+
+    Examples:
+        >>> layer = nn.Linear(2, 1)
+        >>> average = ExponentialMovingAverage(layer, decay=0.9)
+        >>> average.update()  # after every step of the optimiser
+        >>> with average.applied(layer):
+        ...     made = layer(torch.ones(1, 2))
     """
 
     def __init__(self, module: nn.Module, decay: float = 0.999, every: int = 1) -> None:

@@ -22,7 +22,12 @@ _DATA, _MODEL = 3, 4  # streams of StepRandom, beside those of the trainer
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Items that are not trained on, and what of the objective's result tells how well they are done."""
+    """Items that are not trained on, and what of the objective's result tells how well they are done.
+
+    Examples:
+        >>> HeldOut([0.1, 0.2, 0.3]).watch
+        'loss'
+    """
 
     items: Items
     watch: str = "loss"

@@ -29,6 +29,14 @@ class LatentCache:
     sha256 of both.  As a data set, item i is row i; `LatentCache.collate` makes a `LatentBatch` of rows.
 
     Raises ValueError where a file cannot be read, was made for another key, or is not as it was written.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> mean, std = torch.randn(16, 4, 8, 8), torch.full((16, 4, 8, 8), 0.1)
+        >>> with TemporaryDirectory() as folder:
+        ...     cache = LatentCache.build(Path(folder, "latents.npy"), "any text", 16, [((mean,), (std,))])
+        ...     len(cache), cache.batch([cache[0], cache[1]]).mean[0].shape
+        (16, torch.Size([2, 4, 8, 8]))
     """
 
     def __init__(self, path: Path, key: str) -> None:

@@ -19,7 +19,14 @@ Planes = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """Posterior moments of a batch: planes of means and of standard deviations, and a condition per item."""
+    """Posterior moments of a batch: planes of means and of standard deviations, and a condition per item.
+
+    Examples:
+        >>> import torch
+        >>> batch = LatentBatch(mean=(torch.randn(2, 4, 8, 8),))  # one plane, without a spread
+        >>> batch.std is None, batch.cond is None
+        (True, True)
+    """
 
     mean: Planes
     std: Planes | None = None
@@ -39,6 +46,17 @@ class DiffusionObjective(Objective):
         null: the null condition, given to a fraction `dropout` of the items (classifier-free guidance).
         conditioner: a module that is trained with the denoiser: it encodes the batch's `prompts`, and the empty prompt
             as the null condition.
+
+    Examples:
+        >>> import torch
+        >>> from ddmi_diffusion import NoiseConfig, PlaneUNet, StepRandom, UNetConfig
+        >>> latents = torch.randn(16, 4, 8, 8)
+        >>> space = LatentSpace.fit(latents)
+        >>> denoiser = PlaneUNet(space.plane_shapes, config=UNetConfig(width=32, multipliers=(1,), blocks=1))
+        >>> objective = DiffusionObjective(LatentDiffusion(denoiser, NoiseConfig(), space.shape), space)
+        >>> rng = StepRandom(seed=0, step=0, positions=range(16))
+        >>> objective(LatentBatch((latents,)), step=0, rng=rng)["loss"].shape
+        torch.Size([])
     """
 
     def __init__(

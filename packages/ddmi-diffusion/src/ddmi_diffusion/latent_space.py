@@ -24,8 +24,18 @@ class LatentSpace:
 
     Args:
         plane_shapes: (channels, rows, columns) of each plane, in layout order.
-        mean, std: statistics per plane and channel, one vector (channels,) a plane.
+        mean: statistics per plane and channel, one vector (channels,) a plane.
+        std: likewise.
         packing: "grid" or "row".
+
+    Examples:
+        >>> planes = (5 + 3 * torch.randn(100, 4, 8, 8), torch.randn(100, 4, 8, 8))
+        >>> space = LatentSpace.fit(planes)
+        >>> packed = space.pack(planes)
+        >>> packed.shape, round(packed.std().item(), 1)
+        (torch.Size([100, 8, 8, 8]), 1.0)
+        >>> torch.allclose(space.unpack(packed)[0], planes[0], atol=1e-4)
+        True
     """
 
     plane_shapes: tuple[PlaneShape, ...]
@@ -82,8 +92,9 @@ class LatentSpace:
             moments: latents of one plane, or a tuple of planes; or batches of posterior (mean, std) planes.
             packing: "grid" or "row".
 
-        >>> LatentSpace.fit(torch.randn(100, 4, 8, 8)).shape
-        (4, 8, 8)
+        Examples:
+            >>> LatentSpace.fit(torch.randn(100, 4, 8, 8)).shape
+            (4, 8, 8)
         """
         if isinstance(moments, Tensor):
             moments = (moments,)
@@ -159,7 +170,14 @@ class LatentSpace:
 
 
 def split_planes(packed: Tensor, plane_shapes: Sequence[PlaneShape], packing: Packing) -> list[Tensor]:
-    """A packed tensor as planes (batch, channel, rows, columns)."""
+    """A packed tensor as planes (batch, channel, rows, columns).
+
+    Examples:
+        >>> packed = torch.zeros(1, 4, 8 * 8 + 4 * 8)  # side by side: 8 x 8 cells, and 4 x 8
+        >>> first, second = split_planes(packed, [(4, 8, 8), (4, 4, 8)], "row")
+        >>> first.shape, second.shape
+        (torch.Size([1, 4, 8, 8]), torch.Size([1, 4, 4, 8]))
+    """
     if packing == "grid":
         return list(packed.chunk(len(plane_shapes), dim=1))
     rows = packed.split([h * w for _, h, w in plane_shapes], dim=2)

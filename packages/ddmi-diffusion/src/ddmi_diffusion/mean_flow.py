@@ -37,6 +37,18 @@ class MeanFlowObjective(Objective):
         student: a `LatentDiffusion` of flow whose denoiser takes spans; it starts from the weights of the trained one.
         trained: the objective by which the flow model was trained; its weights stay.
         guidance: what the student's samples shall have; None: none.
+
+    Examples:
+        >>> from ddmi_diffusion import LatentSpace, NoiseConfig, StepRandom, UNetConfig
+        >>> latents, noise = torch.randn(4, 4, 8, 8), NoiseConfig(prediction="flow")
+        >>> space, small = LatentSpace.fit(latents), UNetConfig(width=32, multipliers=(1,), blocks=1)
+        >>> def model(config):
+        ...     return LatentDiffusion(config.build(space.plane_shapes, "grid"), noise, space.shape)
+        >>> trained = DiffusionObjective(model(small), space)
+        >>> objective = MeanFlowObjective(model(small.of_mean_flow()), trained)
+        >>> rng = StepRandom(seed=0, step=0, positions=range(4))
+        >>> objective(LatentBatch((latents,)), step=0, rng=rng)["loss"].shape
+        torch.Size([])
     """
 
     def __init__(self, student: LatentDiffusion, trained: DiffusionObjective, guidance: Guidance | None = None) -> None:

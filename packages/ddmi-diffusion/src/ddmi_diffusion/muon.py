@@ -91,6 +91,12 @@ class Muon(torch.optim.Optimizer):
         momentum: mu.
         weight_decay: decoupled.
         processes: those of a group hold the same parameters and gradients: each orthogonalises a part of the updates.
+
+    Examples:
+        >>> layer = torch.nn.Linear(8, 8, bias=False)
+        >>> optimizer = Muon(layer.parameters(), lr=0.1)
+        >>> layer(torch.randn(4, 8)).square().mean().backward()
+        >>> optimizer.step()
     """
 
     def __init__(

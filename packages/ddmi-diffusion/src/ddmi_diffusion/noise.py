@@ -27,6 +27,12 @@ class NoiseConfig:
     Flow: alpha = 1 - sigma, sigma = t / T, and the target is dz/dsigma = eps - z_0.
     Times are in [0, T) everywhere; sampling of flow begins at T.  Computed in float64 on the CPU: not every device has
     float64.
+
+    Examples:
+        >>> flow = NoiseConfig(prediction="flow")
+        >>> z, noise = torch.zeros(1, 2), torch.ones(1, 2)
+        >>> flow.add_noise(z, noise, torch.tensor([250.0])).tolist()
+        [[0.25, 0.25]]
     """
 
     prediction: Prediction = "eps"

@@ -14,6 +14,18 @@ class Objective(nn.Module, ABC):
     """A loss together with the parameters that minimise it.
 
     The trainer wraps the objective, not the network inside it, so that distributed training sees this forward.
+
+    Examples:
+        >>> import torch
+        >>> class Line(Objective):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.slope = torch.nn.Parameter(torch.zeros(()))
+        ...     def forward(self, batch, *, step, rng):
+        ...         x, y = batch
+        ...         return {"loss": (self.slope * x - y).square().mean()}
+        >>> Line()((torch.ones(2), torch.ones(2)), step=0, rng=None)["loss"].item()
+        1.0
     """
 
     @abstractmethod

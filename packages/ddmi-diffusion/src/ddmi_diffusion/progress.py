@@ -19,6 +19,10 @@ class Progress(tqdm):  # type: ignore[misc]
 
     Elsewhere it logs lines such as "stage vae: 1200 of 5000 steps, loss=0.0312, 12:34 left"; what takes less than
     `EVERY` logs nothing.  Where the logger is quieter than INFO, nothing is shown.
+
+    Examples:
+        >>> sum(step for step in Progress(range(4), desc="counting", disable=True))
+        6
     """
 
     disable = True

@@ -25,6 +25,23 @@ class PromptedLatents:
         conditioner: tokenizes; see `Conditioner`.
         frozen: encode all captions now, once, and give out their features (in half precision); otherwise give out
             token numbers, for a conditioner that is trained.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from ddmi_diffusion import StepRandom
+        >>> class Letters(nn.Module):  # a `Conditioner`: a token is a letter's number
+        ...     def tokenize(self, prompts):
+        ...         return torch.tensor([[ord(letter) for letter in prompt.ljust(4)] for prompt in prompts])
+        ...     def forward(self, tokens):
+        ...         return tokens[..., None].float(), torch.ones_like(tokens, dtype=torch.bool)
+        >>> moments = [((torch.randn(2, 4, 8, 8),), (torch.ones(2, 4, 8, 8),))]
+        >>> with TemporaryDirectory() as folder:
+        ...     cache = LatentCache.build(Path(folder, "latents.npy"), "any text", 2, moments)
+        ...     items = PromptedLatents(cache, [["cat", "pet"], []], Letters(), frozen=False)
+        ...     batch = items.collate([items[0], items[1]], StepRandom(seed=0, step=0, positions=[0, 1]))
+        >>> batch.prompts.shape
+        torch.Size([2, 4])
     """
 
     def __init__(

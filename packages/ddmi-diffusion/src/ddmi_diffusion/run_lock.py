@@ -28,6 +28,12 @@ def alone_in(directory: Path) -> Iterator[None]:
 
     Raises ValueError that names the process which does.  Where the file system knows no locks that is said, and it
     runs unguarded.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder, alone_in(Path(folder, "run")):
+        ...     Path(folder, "run").is_dir()
+        True
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(directory / LOCK), directory / HOLDER

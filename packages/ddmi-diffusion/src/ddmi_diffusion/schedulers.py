@@ -75,6 +75,10 @@ def make_scheduler(sampler: str | type, noise: NoiseConfig) -> Any:
         sampler: "ddpm", "ddim", "dpm-solver++" or "unipc" for eps, v and x0; "euler" (FlowMatchEuler), "dpm-solver++",
             "unipc" or "mean-flow" for flow; or a class of diffusers, see `VARIANCE_PRESERVING` and `FLOW`.
         noise: the noise process, and what is predicted.
+
+    Examples:
+        >>> make_scheduler("dpm-solver++", NoiseConfig(prediction="v")).config.prediction_type
+        'v_prediction'
     """
     import diffusers
 

@@ -25,7 +25,12 @@ MuonTakes = Callable[[str, nn.Parameter], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSettings:
-    """How one parameter is trained, where that differs from the others."""
+    """How one parameter is trained, where that differs from the others.
+
+    Examples:
+        >>> def settings_of(name, parameter):  # for `Trainer(..., settings_of=settings_of)`
+        ...     return ParameterSettings(rate=0.1) if name.endswith("bias") else ParameterSettings()
+    """
 
     rate: float = 1.0
     """Factor of the learning rate."""

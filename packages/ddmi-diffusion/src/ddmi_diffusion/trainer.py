@@ -62,6 +62,21 @@ class Trainer:
     A run's directory holds checkpoints/step-00000123 (after 123 steps), metrics.jsonl and, where held-out losses may
     end it, the weights of the lowest. The same command with the same number of processes, resumed wherever it was
     stopped, ends with the same weights bit for bit (on CPU).
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> from ddmi_diffusion import TrainerConfig
+        >>> class Line(nn.Module):  # an `Objective`
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.slope = nn.Parameter(torch.zeros(()))
+        ...     def forward(self, batch, *, step, rng):
+        ...         return {"loss": (self.slope * batch - 2 * batch).square().mean()}
+        >>> config = TrainerConfig(steps=30, batch_size=4, learning_rate=0.2, warmup=1, precision="fp32")
+        >>> with TemporaryDirectory() as run:
+        ...     trainer = Trainer(Line(), torch.linspace(-1, 1, 64), lambda items, rng: torch.stack(items), config, run)
+        ...     trainer.fit()["loss"] < 0.1
+        True
     """
 
     def __init__(

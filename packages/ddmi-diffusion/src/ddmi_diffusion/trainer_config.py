@@ -14,7 +14,13 @@ from ddmi_diffusion.trackers import TrackerName
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW (Loshchilov and Hutter, 2019) or Muon, and the learning rate as a function of the step."""
+    """AdamW (Loshchilov and Hutter, 2019) or Muon, and the learning rate as a function of the step.
+
+    Examples:
+        >>> rate = OptimizerConfig(learning_rate=1e-3, warmup=100).rate(1000)
+        >>> f"{rate(0):.0e} {rate(100):.0e} {rate(999):.0e}"
+        '1e-05 1e-03 1e-06'
+    """
 
     optimizer: Literal["adamw", "muon"] = "adamw"
     """"muon": matrices and convolutions take `Muon`, which needs fewer steps, and AdamW the other parameters:
@@ -56,7 +62,12 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig(OptimizerConfig):
-    """A run: how long, in which batches, and what it writes. Presets count steps, never seconds."""
+    """A run: how long, in which batches, and what it writes. Presets count steps, never seconds.
+
+    Examples:
+        >>> TrainerConfig(steps=1000, batch_size=32, learning_rate=2e-3).ema_decay
+        0.999
+    """
 
     steps: int
     """Optimiser steps of the whole run."""

@@ -137,7 +137,12 @@ class Stage(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig(DenoiserConfig):
-    """The U-Net over latent planes."""
+    """The U-Net over latent planes.
+
+    Examples:
+        >>> UNetConfig(width=32, multipliers=(1,), blocks=1).build([(4, 8, 8)], "grid").__class__.__name__
+        'PlaneUNet'
+    """
 
     width: int = 224
     """Channels of the finest level."""
@@ -174,6 +179,11 @@ class PlaneUNet(PlaneDenoiser):
         packing: how the latent comes, see `LatentSpace`.
         config: its sizes.
         condition: width of the conditioning tokens for cross-attention, or None.
+
+    Examples:
+        >>> denoiser = PlaneUNet([(4, 8, 8)], config=UNetConfig(width=32, multipliers=(1, 2), blocks=1))
+        >>> denoiser(torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0])).shape
+        torch.Size([2, 4, 8, 8])
     """
 
     def __init__(

@@ -24,6 +24,13 @@ class BasisField:
     `p_k * (1 + p_(k+1))`, the next of the last being the first (a single plane: `p_1`): the terms `p_k * p_(k+1)` say
     where two projections agree, and the ones keep each plane heard by itself.  It is a variant of the single product
     over all planes `p_1 * .. * p_m` of K-Planes (Fridovich-Keil et al. 2023), of as many channels as "concat".
+
+    Examples:
+        >>> planes = [[torch.randn(2, 8, 16, 16)], [torch.randn(2, 8, 64, 64)]]  # two scales of two images
+        >>> basis = BasisField(PlaneLayout.image(), planes)
+        >>> coarse, fine = basis.embed(torch.zeros(1, 5, 2))
+        >>> coarse.shape, fine.shape
+        (torch.Size([2, 5, 8]), torch.Size([2, 5, 8]))
     """
 
     def __init__(self, layout: PlaneLayout, fields: Sequence[Sequence[Tensor]], reduction: Reduction = "sum") -> None:

@@ -31,6 +31,15 @@ class ImplicitFunction:
 
     Call it at points, or read a regular grid with `.grid(size)`.  `len(f)` is the batch, `f[i]` one function of it or
     several (again a batch), `f.to(dtype)` the same functions in another precision or on another device.
+
+    Examples:
+        >>> from ddmi_fields import CoarseToFineReadOut, PlaneLayout
+        >>> basis = BasisField(PlaneLayout.image(), [[torch.randn(2, 8, 16, 16)]])
+        >>> function = ImplicitFunction(basis, CoarseToFineReadOut([8], out_channels=3, width=16))
+        >>> function(torch.zeros(1, 5, 2)).shape, function.grid((30, 40)).shape
+        (torch.Size([2, 5, 3]), torch.Size([2, 3, 30, 40]))
+        >>> len(function), len(function[0])
+        (2, 1)
     """
 
     def __init__(self, basis: BasisField, read_out: ReadOut, *, tile: int = TILE, draw: Draw | None = None) -> None:

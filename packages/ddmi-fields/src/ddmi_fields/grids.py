@@ -17,6 +17,10 @@ def cell_centres(
     """Centres of the cells [start, stop) of `count` equal cells that tile [-1, 1]: `(2 i + 1) / count - 1`.
 
     Rounded once to float32; without `device` they are on torch's default device.
+
+    Examples:
+        >>> cell_centres(4).tolist()
+        [-0.75, -0.25, 0.25, 0.75]
     """
     stop = count if stop is None else stop
     index = torch.arange(start, stop, device="cpu", dtype=torch.float64)  # not every device has float64
@@ -47,6 +51,10 @@ def grid_coordinates(
 
     `size` is in reverse axis order, as tensors are: an image's is (y, x), a volume's (z, y, x), and the coordinate's
     components come out as (x, y[, z]).  `crop` counts cells of the full grid in the order of `size`.
+
+    Examples:
+        >>> grid_coordinates((1, 2)).tolist()  # one row of two cells, as (x, y)
+        [[[-0.5, 0.0], [0.5, 0.0]]]
     """
     window = check_crop(size, crop)
     lines = [cell_centres(count, start, stop, device=device) for count, (start, stop) in zip(size, window, strict=True)]

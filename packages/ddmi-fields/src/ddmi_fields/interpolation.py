@@ -29,6 +29,11 @@ def sample_plane(
     `points` holds (column, row) coordinates in [-1, 1].  First derivatives only: not every torch has a double backward
     of `grid_sample`.
     Half precision is looked up in float32: on CPU `grid_sample` of channels-last bfloat16 planes returns NaN.
+
+    Examples:
+        >>> plane = torch.tensor([[[[0.0, 1.0]]]])  # one row, two columns with centres at x = -0.5 and 0.5
+        >>> sample_plane(plane, torch.tensor([[[-0.5, 0.0], [0.0, 0.0], [1.0, 0.0]]])).flatten().tolist()
+        [0.0, 0.5, 1.0]
     """
     exact = _exact(plane)
     sampled = F.grid_sample(
@@ -50,6 +55,14 @@ def sample_plane_twice_differentiable(
 
     Bilinear interpolation is linear along each axis within a cell: of its second derivatives with respect to the
     coordinates only the mixed one is not zero.
+
+    Examples:
+        >>> plane = torch.tensor([[[[0.0, 0.0], [0.0, 1.0]]]])  # x y, up to a scale and a shift
+        >>> point = torch.zeros(1, 1, 2, requires_grad=True)
+        >>> value = sample_plane_twice_differentiable(plane, point)
+        >>> (slope,) = torch.autograd.grad(value.sum(), point, create_graph=True)
+        >>> torch.autograd.grad(slope[0, 0, 0], point)[0].tolist()  # the mixed derivative
+        [[[0.0, 1.0]]]
     """
     rows, columns = plane.shape[-2:]
     flat = _exact(plane).flatten(2).transpose(1, 2)
@@ -81,6 +94,11 @@ def sample_plane_on_grid(
 
     The plane comes channels-last, so that each basis vector is one contiguous run.  Rows are resampled on the few
     columns that the grid touches: the cost is that of the output, whatever the size of the plane.
+
+    Examples:
+        >>> plane = torch.tensor([[[[0.0], [1.0]]]])  # channels-last: one row, two columns
+        >>> sample_plane_on_grid(plane, columns=torch.tensor([-0.5, 0.0, 0.5]), rows=torch.zeros(1)).flatten().tolist()
+        [0.0, 0.5, 1.0]
     """
     x0, x1, wx = _axis_weights(columns, plane.shape[2], align_corners)
     y0, y1, wy = _axis_weights(rows, plane.shape[1], align_corners)

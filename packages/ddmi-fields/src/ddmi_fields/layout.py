@@ -15,8 +15,9 @@ class PlaneLayout:
     Convention: a plane named "xy" is a tensor (batch, channel, y, x). The first-named axis runs along the last
     dimension (columns), the second-named along the one before it (rows).
 
-    >>> PlaneLayout("xyz", ("xy", "yz", "xz")).plane_axes
-    ((0, 1), (1, 2), (0, 2))
+    Examples:
+        >>> PlaneLayout("xyz", ("xy", "yz", "xz")).plane_axes
+        ((0, 1), (1, 2), (0, 2))
     """
 
     axes: str

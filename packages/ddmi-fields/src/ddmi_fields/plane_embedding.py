@@ -35,9 +35,10 @@ class PlaneEmbedding(nn.Module):
         std: of the normal initial values.
         bounds: (low, high) of each axis, which `forward` maps to [-1, 1]; None: coordinates are in [-1, 1].
 
-    >>> embed = PlaneEmbedding(PlaneLayout.image(), sizes=(16, 64), channels=8)
-    >>> embed(torch.zeros(1, 5, 2)).shape
-    torch.Size([1, 5, 16])
+    Examples:
+        >>> embed = PlaneEmbedding(PlaneLayout.image(), sizes=(16, 64), channels=8)
+        >>> embed(torch.zeros(1, 5, 2)).shape
+        torch.Size([1, 5, 16])
     """
 
     def __init__(

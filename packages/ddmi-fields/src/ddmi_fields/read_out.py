@@ -116,6 +116,12 @@ class CoarseToFineReadOut(ReadOut):
         native: conditions every layer on the scale s = native / rows of the grid that is read (weights modulated as in
             StyleGAN2), so that a function knows the footprint of a cell; None builds plain residual blocks.
         layers: linear layers of a block (2 in plain blocks).
+
+    Examples:
+        >>> read_out = CoarseToFineReadOut([8, 16], out_channels=3, width=32)
+        >>> coords = torch.zeros(2, 5, 2)
+        >>> read_out([torch.randn(2, 5, 8), torch.randn(2, 5, 16)], coords).shape
+        torch.Size([2, 5, 3])
     """
 
     def __init__(
@@ -166,7 +172,13 @@ class CoarseToFineReadOut(ReadOut):
 
 @dataclass(frozen=True, kw_only=True)
 class CoarseToFineReadOutConfig(ReadOutConfig):
-    """The MLP that reads values out of basis fields, scale after scale (CFC)."""
+    """The MLP that reads values out of basis fields, scale after scale (CFC).
+
+    Examples:
+        >>> from ddmi_fields import PlaneLayout
+        >>> CoarseToFineReadOutConfig(out_channels=1, width=32).build(PlaneLayout.triplane(), [8, 8]).channels
+        (8, 8)
+    """
 
     out_channels: int = 3
     """Channels of a value."""
@@ -193,6 +205,11 @@ class ConcatReadOut(ReadOut):
 
     `channels`, `out_channels`, `width`, `native` and `layers` are those of `CoarseToFineReadOut`; `coordinates` is the
     axes of the coordinate when it is itself an input, else 0, and `blocks` counts residual blocks.
+
+    Examples:
+        >>> read_out = ConcatReadOut([8, 16], out_channels=3, width=32, blocks=2)
+        >>> read_out([torch.randn(2, 5, 8), torch.randn(2, 5, 16)], torch.zeros(2, 5, 2)).shape
+        torch.Size([2, 5, 3])
     """
 
     def __init__(
@@ -236,7 +253,13 @@ class ConcatReadOut(ReadOut):
 
 @dataclass(frozen=True, kw_only=True)
 class ConcatReadOutConfig(ReadOutConfig):
-    """The MLP that reads values out of all scales at once (the ablation PE+HDBF)."""
+    """The MLP that reads values out of all scales at once (the ablation PE+HDBF).
+
+    Examples:
+        >>> from ddmi_fields import PlaneLayout
+        >>> ConcatReadOutConfig(width=32, blocks=2).build(PlaneLayout.image(), [8, 8]).channels
+        (8, 8)
+    """
 
     out_channels: int = 3
     """Channels of a value."""

@@ -51,10 +51,11 @@ class TextEncoderConfig:
 class TextEncoder(nn.Module):
     """Prompts to tokens (batch, n, width) after the last layer norm, and which of them count.
 
-    >>> tower = TextEncoderConfig(width=32, layers=1).build()
-    >>> tokens, mask = tower(tower.tokenize(["a round table", ""]))
-    >>> tokens.shape, mask.sum(1).tolist()
-    (torch.Size([2, 32, 32]), [5, 2])
+    Examples:
+        >>> tower = TextEncoderConfig(width=32, layers=1).build()
+        >>> tokens, mask = tower(tower.tokenize(["a round table", ""]))
+        >>> tokens.shape, mask.sum(1).tolist()
+        (torch.Size([2, 32, 32]), [5, 2])
     """
 
     def __init__(self, config: TextEncoderConfig) -> None:
