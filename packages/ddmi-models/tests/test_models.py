@@ -11,7 +11,7 @@ import ddmi_models
 from ddmi import DDMI
 from ddmi.registry import installed_models
 
-NAMES = ("moving-openmoji",)
+NAMES = ("furniture", "furniture-text", "moving-openmoji", "openmoji", "turntable")
 MB = 1e6
 
 
