@@ -65,7 +65,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(name="try", venv_backend="none")
 def try_(session: nox.Session) -> None:
     """Generate with the models that come along, without training: runs/try/index.html (two minutes on 2 cores)."""
-    page = ("--html", "runs/try/index.html", "--count", "4")
+    page = ("--html", "runs/try/index.html", "--count", "8")
     prompts = ("a round table with three thin legs", "a chair with arms", "a long table", "a tall chair without arms")
     ddmi(session, "explore", *page, "--prompts", *prompts, *session.posargs)
 
