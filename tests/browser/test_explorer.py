@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -208,11 +207,9 @@ def test_two_clients_and_one_that_leaves(open_model: Open) -> None:
     wait_for_wall(quick, 8)  # answered in between
     expect(slow.locator("#progress")).to_be_visible()
     slow.close()
-    begun = time.monotonic()
     quick.get_by_role("spinbutton", name="seed").fill("7")
     quick.get_by_role("button", name="sample", exact=True).click()
     expect(quick.locator("#view h2")).to_have_text("seed 7, number 0", timeout=60_000)
-    assert time.monotonic() - begun < 60
 
 
 def test_a_sampling_is_stopped(open_model: Open) -> None:
@@ -222,6 +219,10 @@ def test_a_sampling_is_stopped(open_model: Open) -> None:
     page.get_by_role("button", name="sample", exact=True).click()
     expect(page.locator("#progress")).to_contain_text("sampling", timeout=60_000)
     page.get_by_role("button", name="stop").click()
+    expect(page.locator("#progress")).to_be_hidden()
+    there = page.locator("#wall .function").count()
+    page.wait_for_timeout(5000)
+    assert page.locator("#wall .function").count() == there < 64
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.locator("#error")).to_be_hidden()
 
@@ -233,6 +234,8 @@ def test_pages_without_a_server(browser: Browser, tmp_path: Path) -> None:
     assert main(["explore", *MODELS, "--html", str(out), "--count", "2"]) == 0
     page = browser.new_page(viewport={"width": 1180, "height": 760})
     asked: list[str] = []
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: asked.append(request.url.partition(":")[0]))
     page.goto(out.as_uri())
     for model in MODELS:
@@ -245,6 +248,7 @@ def test_pages_without_a_server(browser: Browser, tmp_path: Path) -> None:
         assert pixels(page, selector).std() > 8
         assert page.locator("#wall .function").count() == 2
     assert set(asked) <= {"file", "data", "blob"}, "nothing else is asked for"
+    assert errors == []
     page.close()
 
 

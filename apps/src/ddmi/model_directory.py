@@ -51,8 +51,8 @@ def check_repository(repo_id: str) -> None:
 def upload(directory: Path, repo_id: str, *, private: bool | None = None) -> str:
     """Makes the files of a directory those of a repository on the hub, in one commit, of which it returns the address.
 
-    The repository is made where it is not there; weights in it that the directory lacks are removed.  ValueError with
-    the remedy where the hub refuses.
+    The repository is made where it is not there; other JSON and safetensors files in it are removed, which its history
+    keeps.  ValueError with the remedy where the hub refuses.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whatever it asks the network with

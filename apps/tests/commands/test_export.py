@@ -77,6 +77,17 @@ def test_scales_that_are_missing_are_noticed(tiny_run: Path, tmp_path: Path) -> 
     save_file({name: value for name, value in weights.items() if name != scale}, file)
     with pytest.raises(ValueError, match=f"denoiser.safetensors: .*{scale}"):
         DDMI.from_pretrained(tmp_path / "small")
+    save_file({**weights, scale: weights[scale][:1].clone()}, file)  # would be taken for all rows
+    with pytest.raises(ValueError, match=f"denoiser.safetensors: '{scale}' is .* rows; restore the file"):
+        DDMI.from_pretrained(tmp_path / "small")
+
+
+def test_what_half_precision_cannot_hold_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    model = DDMI.from_pretrained(tiny_run)
+    with torch.no_grad():
+        next(model.vae.parameters()).view(-1)[0] = 1e6
+    with pytest.raises(ValueError, match=r"beyond half precision \(65504\); keep it in full precision"):
+        model.save_pretrained(tmp_path / "small", precision="half")
 
 
 def test_the_mean_flow_alone(few: Path, tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import socket
-import time
+import threading
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load
 
+from ddmi.explorer.desk import Left
 from ddmi.explorer.explored import Explored
 from ddmi.explorer.server import Answers
 from ddmi_modalities.exploration import Content
@@ -110,7 +112,7 @@ def test_scales_are_switched_off(ask: Client) -> None:
 def test_ways_begin_and_end_at_their_functions(ask: Client) -> None:
     events = ask("models/openmoji/sample?count=2&seed=5&steps=3").events()
     first, second = (event["function"]["name"] for event in events if "function" in event)
-    way = ask(f"models/openmoji/between?first={first}&second={second}&parts=3&steps=3").events()
+    way = ask(f"models/openmoji/between?first={first}&second={second}&parts=3").events()
     names = [event["function"]["name"] for event in way if "function" in event]
     pixels = [
         np.asarray(Image.open(io.BytesIO(ask(f"models/openmoji/functions/{name}/picture?size=16").body)), float)
@@ -130,7 +132,10 @@ def test_a_file_becomes_a_function(ask: Client) -> None:
     assert not kept.json()["grown"]
     assert ask(f"models/openmoji/functions/{kept.json()['name']}/tile").status == 200
     way = ask(f"models/openmoji/between?first={kept.json()['name']}&second={first_function(ask, 'openmoji')}")
-    assert "both ends must have been sampled" in way.events()[-1]["error"]
+    assert "both ends must have been sampled;" in way.events()[-1]["error"]
+    names = [first_function(ask, "openmoji", f"&sampler={sampler}") for sampler in ("euler", "unipc")]
+    way = ask(f"models/openmoji/between?first={names[0]}&second={names[1]}")
+    assert "both ends must have been sampled alike" in way.events()[-1]["error"]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +199,8 @@ def test_only_this_machine_and_this_page(ask: Client) -> None:
     assert ask("models", Host="localhost:1").status == 200
     assert ask("models", sec_fetch_site="cross-site").status == 403
     assert ask("models/openmoji/encode?name=a.png", b"x", sec_fetch_site="same-site").status == 403
+    assert ask("models/openmoji/encode?name=a.png", b"x", Origin="http://127.0.0.1:1").status == 403
+    assert ask("models", Origin=f"http://127.0.0.1:{ask.port}").status == 200
     assert ask("", sec_fetch_site="cross-site").status == 200  # a link to the page
 
 
@@ -207,14 +214,43 @@ def test_elsewhere_a_token_is_wanted(explored: Mapping[str, Explored]) -> None:
         assert ask("models", Cookie=cookie.partition(";")[0], Host="the.house").status == 200
 
 
-def test_who_leaves_is_not_waited_for(ask: Client) -> None:
-    """A client that goes away in the middle of a long sampling does not keep the next one waiting for its end."""
+def test_who_leaves_ends_the_work(
+    ask: Client, explored: Mapping[str, Explored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, ended = explored["openmoji"].model, threading.Event()
+    sample_latents = model.sample_latents
+
+    def watched(*args: Any, **options: Any) -> Any:
+        try:
+            return sample_latents(*args, **options)
+        except Left:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(model, "sample_latents", watched)
     with socket.create_connection(("127.0.0.1", ask.port)) as connection:
-        connection.sendall(b"GET /models/openmoji/sample?count=64&steps=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection.sendall(b"GET /models/openmoji/sample?count=4&steps=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b'"progress"' in connection.recv(4000) + connection.recv(4000)
-    begun = time.monotonic()
+    assert ended.wait(60), "the sampling went on"
     assert first_function(ask, "openmoji")
-    assert time.monotonic() - begun < 60  # 16 batches of 1,000 steps take minutes
+
+
+def test_a_fault_is_told_and_nothing_else_suffers(
+    ask: Client, explored: Mapping[str, Explored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = first_function(ask, "openmoji")
+
+    def broken(*args: Any, **options: Any) -> Any:
+        raise RuntimeError("out of memory\nand more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(explored["openmoji"].model, "sample_latents", broken)
+        assert "RuntimeError: out of memory; the window" in ask("models/openmoji/sample").events()[-1]["error"]
+    with monkeypatch.context() as patch:
+        patch.setattr(explored["openmoji"], "answer", broken)
+        answer = ask(f"models/openmoji/functions/{name}/picture?size=17")
+        assert (answer.status, "out of memory" in answer.json()["error"]) == (500, True)
+    assert ask(f"models/openmoji/functions/{name}/picture?size=17").status == 200
 
 
 def test_answers_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

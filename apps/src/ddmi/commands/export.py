@@ -6,13 +6,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
 
 from ddmi.commands.line import no_more
-from ddmi_diffusion.stored_precision import Precision
 
 logger = logging.getLogger("ddmi")
 
@@ -25,7 +24,7 @@ class Export:
     """A run or a saved model."""
     out: Path
     """Directory to write to; its name is the model's."""
-    precision: Precision = "full"
+    precision: Literal["full", "half", "int8"] = "full"
     """Of the weights in files: "half" is half the size, "int8" a quarter, but for the autoencoder; what computes is of
     full precision as ever."""
     mean_flow: bool = False

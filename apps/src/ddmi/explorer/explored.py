@@ -64,9 +64,8 @@ class HowToSample:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of `DDMI.sample_latents`."""
+        """Of `DDMI.sample_latents`, but for what noise it begins with."""
         return dict(
-            seed=self.seed,
             num_steps=self.steps or None,
             sampler=self.sampler or None,
             prompts=self.prompt or None,
@@ -79,15 +78,14 @@ class HowToSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HowToGoBetween(HowToSample):
-    """The same, on the way from one function to another."""
+class HowToGoBetween:
+    """What a page asks for on the way from one function to another, both by their names."""
 
     first: str = ""
     second: str = ""
     parts: int = 9
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not 2 <= self.parts <= MOST_PARTS:
             raise ValueError(f"parts are from 2 to {MOST_PARTS}, got {self.parts}")
 
@@ -151,19 +149,21 @@ class Explored:
         end = how.start + how.count
         for start in range(how.start, end, TOGETHER):
             count = min(TOGETHER, end - start)
-            made = self.model.sample_latents(count, start=start, **how.options)
+            made = self.model.sample_latents(count, seed=how.seed, start=start, **how.options)
             for number, latent in enumerate(self._unpacked(made), start):
                 at = (how.seed, number)
                 label = f"seed {at[0]}, number {at[1]}" + (f": {how.label}" if how.label else "")
-                yield self._keep(label, latent, at)
+                yield self._keep(label, latent, at, how.options)
 
     def between(self, how: HowToGoBetween) -> Iterator[Sample]:
         """Functions on the way from one that grew from noise to another."""
-        ends = [self.samples[how.first].noise, self.samples[how.second].noise]
-        if None in ends:
+        first, second = self.samples[how.first], self.samples[how.second]
+        if first.noise is None or second.noise is None:
             raise ValueError("between: both ends must have been sampled; a file that was encoded grew from no noise")
-        noise = torch.cat([self.model.noise([number], seed=seed) for seed, number in ends if ends])  # type: ignore[misc]
-        for part, latent in enumerate(self._unpacked(interpolated(self.model, noise, how.parts, **how.options))):
+        if first.how != second.how:
+            raise ValueError("between: both ends must have been sampled alike; sample them with one prompt and sampler")
+        noise = torch.cat([self.model.noise([number], seed=seed) for seed, number in (first.noise, second.noise)])
+        for part, latent in enumerate(self._unpacked(interpolated(self.model, noise, how.parts, **first.how))):
             yield self._keep(f"{part} / {how.parts - 1} of the way", latent)
 
     def encode(self, name: str, data: bytes) -> Sample:
@@ -234,8 +234,9 @@ class Explored:
         for i in range(len(packed)):
             yield tuple(plane[i : i + 1].clone() for plane in planes)
 
-    def _keep(self, label: str, latent: Sequence[torch.Tensor], noise: tuple[int, int] | None = None) -> Sample:
-        return self.samples.add(Sample(f"{self.sitting}-{next(self.counter)}", label, tuple(latent), noise))
+    def _keep(self, label: str, latent: Sequence[torch.Tensor], *origin: Any) -> Sample:
+        """`origin` is the rest of a `Sample`."""
+        return self.samples.add(Sample(f"{self.sitting}-{next(self.counter)}", label, tuple(latent), *origin))
 
 
 def data_uri(content: Content) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -36,8 +37,8 @@ def document(explorations: Sequence[Exploration], data: Mapping[str, Any], title
     tags = "\n".join(f"<script>{one.replace('</script', chr(60) + chr(92) + '/script')}</script>" for one in scripts)
     # a "<" inside of a script could end it
     facts = json.dumps(data).replace("<", "\\u003c")
-    page = text("page.html").replace("TITLE", html.escape(title)).replace("STYLE", text("page.css"))
-    return page.replace("DATA", facts).replace("SCRIPTS", tags)
+    parts = {"TITLE": html.escape(title), "STYLE": text("page.css"), "DATA": facts, "SCRIPTS": tags}
+    return re.sub("|".join(parts), lambda found: parts[found[0]], text("page.html"))  # at once: no part is looked into
 
 
 def text(name: str) -> str:

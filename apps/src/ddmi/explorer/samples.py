@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -33,6 +34,8 @@ class Sample:
     """(1, channel, rows, columns) each, not whitened."""
     noise: tuple[int, int] | None = None
     """The seed and number of the noise that it grew from; None: it grew from none."""
+    how: Mapping[str, Any] = field(default_factory=dict)
+    """Other options of its sampling."""
 
 
 class Samples:

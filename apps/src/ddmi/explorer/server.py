@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -29,7 +32,8 @@ LARGEST = 64 * 2**20
 KEPT = 256 * 2**20
 """Bytes of answers that are kept: going back to where one was costs nothing."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-COOKIE = "ddmi-token"
+COOKIE = "ddmi-token-"
+"""And a part of a hash of the token: cookies know no ports, and two explorers may run on a machine."""
 
 logger = logging.getLogger("ddmi")
 
@@ -38,7 +42,7 @@ class Guard:
     """Lets in who may: with a token those that know it, without one those that name this machine by itself.
 
     Pages of other origins, which a browser may have open beside this one, are kept out by what browsers say of a
-    request: the name of the host (against DNS rebinding) and `Sec-Fetch-Site`.
+    request: the name of the host (against DNS rebinding), `Sec-Fetch-Site` and `Origin`.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -49,9 +53,10 @@ class Guard:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        given = request.query_params.get("token") or request.cookies.get(COOKIE, "")
-        host = request.url.hostname or ""
+        given = request.query_params.get("token") or request.cookies.get(cookie_of(self.token or ""), "")
+        host, origin = request.url.hostname or "", request.headers.get("origin")
         foreign = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        foreign |= origin is not None and urlsplit(origin).netloc != request.url.netloc
         refusal = ""
         if self.token is not None and not secrets.compare_digest(given.encode(), self.token.encode()):
             refusal = "this explorer wants its token: open the address that `ddmi explore` printed"
@@ -63,6 +68,11 @@ class Guard:
             await JSONResponse({"error": refusal}, status_code=403)(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+
+def cookie_of(token: str) -> str:
+    """The name of the cookie that holds a token."""
+    return COOKIE + hashlib.sha256(token.encode()).hexdigest()[:8]
 
 
 class Answers:
@@ -106,7 +116,7 @@ def explorer(models: Mapping[str, Explored], token: str | None = None) -> Starle
             "img-src 'self' data: blob:; connect-src 'self' data: blob:; frame-ancestors 'none'; form-action 'none'"
         )
         if token is not None:
-            response.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+            response.set_cookie(cookie_of(token), token, httponly=True, samesite="strict")
         return response
 
     async def described(request: Request) -> Response:
@@ -177,6 +187,7 @@ def explorer(models: Mapping[str, Explored], token: str | None = None) -> Starle
             UnknownName: _says(404),
             ValueError: _says(400),
             Left: _says(499),
+            Exception: _fails,
             404: _says(404),
             405: _says(405),
         },
@@ -205,6 +216,9 @@ def _streamed(desk: Desk, work: Callable[[], Iterator[Event]]) -> Response:
             yield json.dumps({"error": str(error)}) + "\n"
         except Left:
             return
+        except Exception as error:  # whatever a model does, the page says it
+            logger.exception("the explorer could not answer")
+            yield json.dumps({"error": _fault(error)}) + "\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
@@ -214,6 +228,15 @@ def _says(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
         return JSONResponse({"error": str(error)}, status_code=status)
 
     return handler
+
+
+async def _fails(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": _fault(error)}, status_code=500)
+
+
+def _fault(error: Exception) -> str:
+    said = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {said}; the window in which `ddmi explore` runs says more"
 
 
 def serve(models: Mapping[str, Explored], host: str, port: int, opened: Callable[[str], Any]) -> None:
@@ -231,14 +254,16 @@ def serve(models: Mapping[str, Explored], host: str, port: int, opened: Callable
     token = None if host in LOOPBACK else secrets.token_urlsafe(16)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name != "nt":  # where it would let two listen
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
-        except OSError as error:
-            raise ValueError(f"--host {host} --port {port}: {error.strerror}; name another, or --port 0") from None
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"--host {host} --port {port}: {error}; name another, or --port 0") from None
         listening.listen(128)  # whoever is told the address may come at once
         number = listening.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
+        name = socket.gethostname() if host in ("0.0.0.0", "::") else host  # all of the machine's own
+        shown = f"[{name}]" if ":" in name else name
         opened(f"http://{shown}:{number}/" + ("" if token is None else f"?token={token}"))
         config = uvicorn.Config(explorer(models, token), log_level="warning", timeout_graceful_shutdown=1)
         uvicorn.Server(config).run(sockets=[listening])

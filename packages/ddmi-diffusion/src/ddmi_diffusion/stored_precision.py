@@ -13,6 +13,7 @@ Precision = Literal["full", "half", "int8"]
 
 SCALE = ".scale"
 """What the name of a tensor of scales ends with."""
+HALF = torch.finfo(torch.half).max
 SMALL = 4096
 """Numbers of a tensor from which bits count; smaller ones, norms and biases among them, stay in half precision."""
 
@@ -25,6 +26,8 @@ def stored(weights: Mapping[str, Tensor], precision: Precision) -> dict[str, Ten
     for name, value in weights.items():
         if precision == "half" or value.ndim < 2 or value.numel() < SMALL or not value.is_floating_point():
             found[name] = value.half() if value.is_floating_point() else value
+            if value.isfinite().all() and not found[name].isfinite().all():
+                raise ValueError(f"{name!r} has numbers beyond half precision ({HALF:g}); keep it in full precision")
             continue
         rows = value.float().flatten(1)
         scale = rows.abs().amax(dim=1).clamp(min=1e-30) / 127
@@ -44,6 +47,10 @@ def restored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             if name + SCALE not in tensors:
                 raise ValueError(f"{name!r} has eight bits, and there is no {name + SCALE!r}; restore the file")
             scale = tensors[name + SCALE].float()
+            if scale.shape != value.shape[:1]:
+                raise ValueError(
+                    f"{name + SCALE!r} is {tuple(scale.shape)}, and {name!r} has {len(value)} rows; restore the file"
+                )
             value = value.float() * scale.view(-1, *[1] * (value.ndim - 1))
         found[name] = value
     return found

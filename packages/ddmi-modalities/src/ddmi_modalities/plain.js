@@ -1,5 +1,5 @@
 // A view is a class under ddmi.views.KIND: it draws into a place what its source is asked for.
-//   constructor(place, source, facts)  source.image(question, params), source.bytes(...), source.live, source.has(...)
+//   constructor(place, source, facts)  source.image(question, params, {signal}), source.bytes(...) and source.live
 //   show()                             the function, or the scales of it that are read, changed
 //   close()                            nothing more will be shown here
 ddmi.views.plain = class {
@@ -8,8 +8,13 @@ ddmi.views.plain = class {
     this.picture = ddmi.add(place, "img", { className: "plain", alt: "the function" });
   }
   async show() {
-    const image = await this.source.image("sheet", {});
-    if (image) this.picture.src = image.src;
+    this.asking?.abort();
+    this.asking = new AbortController();
+    const { signal } = this.asking;
+    const image = await this.source.image("sheet", {}, { signal });
+    if (image && !signal.aborted) ddmi.put(this.picture, image);
   }
-  close() {}
+  close() {
+    this.asking?.abort();
+  }
 };

@@ -70,7 +70,7 @@ ddmi.Source = class {
     try {
       const response = await fetch(`models/${page.model.name}/functions/${page.shown.name}/${address}`, { signal });
       if (response.ok) return await response.arrayBuffer();
-      page.complain((await response.json()).error);
+      page.complain(await ddmi.refusal(response));
     } catch (error) {
       if (error.name !== "AbortError") page.complain("the explorer does not answer any more: was it stopped?");
     }
@@ -83,11 +83,25 @@ ddmi.Source = class {
   }
 };
 
+ddmi.refusal = async (response) => {
+  const words = await response.text();
+  try {
+    return JSON.parse(words).error;
+  } catch {
+    return words || `the explorer answered ${response.status}`;
+  }
+};
 ddmi.bytesOf = (uri) => Uint8Array.from(atob(uri.slice(uri.indexOf(",") + 1)), (letter) => letter.charCodeAt(0)).buffer;
 ddmi.imageOf = (bytes) => {
   const image = new Image();
   image.src = URL.createObjectURL(new Blob([bytes]));
   return image.decode().then(() => image, () => null);
+};
+// Shows an image in the place of the one before, whose bytes are let go.
+ddmi.put = (place, image) => {
+  const before = place.src;
+  place.src = image.src;
+  if (before.startsWith("blob:")) URL.revokeObjectURL(before);
 };
 
 ddmi.Page = class {
@@ -105,7 +119,9 @@ ddmi.Page = class {
 
   async start() {
     if (this.live) {
-      this.models = await (await fetch("models")).json();
+      const response = await fetch("models");
+      if (!response.ok) return this.complain(await ddmi.refusal(response));
+      this.models = await response.json();
       this.listenForFiles();
     }
     for (const model of this.models) {
@@ -120,6 +136,7 @@ ddmi.Page = class {
     this.view?.close();
     this.model = model;
     this.shown = this.view = null;
+    this.choosing = false;
     for (const one of this.models) one.tab.setAttribute("aria-pressed", one === model);
     this.$about.textContent = [`recipe ${model.recipe}`, model.attribution].filter(Boolean).join(". ");
     this.complain("");
@@ -197,7 +214,7 @@ ddmi.Page = class {
     this.progress("waiting", null);
     try {
       const response = await fetch(address, { signal: working.signal });
-      if (!response.ok) return this.complain((await response.json()).error);
+      if (!response.ok) return this.complain(await ddmi.refusal(response));
       this.complain("");
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let rest = ""; ; ) {
@@ -207,11 +224,12 @@ ddmi.Page = class {
         rest = lines.pop();
         for (const line of lines) {
           const event = JSON.parse(line);
-          if (event.error) this.complain(event.error);
+          if (event.error) return this.complain(event.error);
           else if (event.what) this.progress(event.what, event.progress);
           told(event);
         }
       }
+      return true;
     } catch (error) {
       if (error.name !== "AbortError") this.complain("the explorer does not answer any more: was it stopped?");
     } finally {
@@ -313,30 +331,31 @@ ddmi.Page = class {
     if (!shown.grown || !other.grown) return this.complain("a way leads between two functions that were sampled");
     shown.frame.classList.add("end");
     other.frame.classList.add("end");
-    const params = this.settings();
-    params.set("first", shown.name);
-    params.set("second", other.name);
+    const params = new URLSearchParams({ first: shown.name, second: other.name });
     const parts = [];
     this.$way.replaceChildren();
-    await this.stream(`models/${model.name}/between?${params}`, (event) => event.function && parts.push(event.function));
+    const whole = await this.stream(`models/${model.name}/between?${params}`, (event) => event.function && parts.push(event.function));
     for (const one of [shown, other]) one.frame.classList.remove("end");
-    if (parts.length < 2 || this.model !== model) return;
+    if (!whole || this.model !== model) return;
     const range = { min: 0, max: parts.length - 1, step: 1, value: 0 };
     const go = (part) => {
       this.shown = parts[part];
       this.$title.textContent = `${parts[part].label}, from ${shown.label} to ${other.label}`;
+      this.$near.replaceChildren();
       this.links();
       this.view.show();
     };
     const slider = ddmi.slider(this.$way, "way", range, go, (part) => `${part} / ${parts.length - 1}`);
-    slider.put((parts.length - 1) / 2);
-    go((parts.length - 1) / 2);
+    const half = Math.floor((parts.length - 1) / 2);
+    slider.put(half);
+    go(half);
   }
 
   nearest() {
     const { shown, model } = this;
     this.$near.replaceChildren();
     return this.stream(`models/${model.name}/functions/${shown.name}/nearest`, (event) => {
+      if (this.shown !== shown) return;
       for (const { picture, distance } of event.nearest || []) {
         const figure = ddmi.add(this.$near, "figure");
         ddmi.add(figure, "img", { src: picture, alt: "a training item" });
@@ -365,11 +384,11 @@ ddmi.Page = class {
     try {
       const address = `models/${model.name}/encode?${new URLSearchParams({ name: file.name })}`;
       const response = await fetch(address, { method: "POST", body: file });
+      if (!response.ok) return this.complain(await ddmi.refusal(response));
       const answer = await response.json();
-      if (!response.ok) return this.complain(answer.error);
       this.complain("");
-      if (this.model !== model) return;
       model.functions.push(answer);
+      if (this.model !== model) return;
       this.hang(answer);
       this.show(answer);
     } catch {

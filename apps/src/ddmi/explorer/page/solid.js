@@ -39,10 +39,14 @@ ddmi.Solid = class {
   }
 
   // Shows it; gives how many triangles it has.
+  // Null where nothing can be shown, and where another came meanwhile.
   async put(bytes) {
-    if (this.mesh) this.scene.remove(this.mesh);
-    this.mesh = null;
-    if (!bytes.byteLength || !this.renderer) return 0;
+    const turn = (this.turn = (this.turn || 0) + 1);
+    if (!this.renderer) return null;
+    if (!bytes.byteLength) {
+      this.clear();
+      return 0;
+    }
     const read = await new Promise((good, bad) => new THREE.GLTFLoader().parse(bytes, "", good, bad));
     let faces = 0;
     read.scene.traverse((part) => {
@@ -52,6 +56,8 @@ ddmi.Solid = class {
       part.material = new THREE.MeshLambertMaterial({ color: colour, vertexColors: coloured, side: THREE.DoubleSide });
       faces += part.geometry.index ? part.geometry.index.count / 3 : part.geometry.attributes.position.count / 3;
     });
+    if (turn !== this.turn || !this.going) return null;
+    this.clear();
     this.mesh = read.scene;
     this.scene.add(this.mesh);
     if (!this.placed) {
@@ -64,8 +70,20 @@ ddmi.Solid = class {
     return faces;
   }
 
+  // Nothing is shown any more, and what it took on the graphics card is free.
+  clear() {
+    this.mesh?.traverse((part) => {
+      part.geometry?.dispose();
+      part.material?.dispose();
+    });
+    if (this.mesh) this.scene.remove(this.mesh);
+    this.mesh = null;
+  }
+
   close() {
     this.going = false;
+    this.clear();
+    this.controls?.dispose();
     this.renderer?.dispose();
     this.renderer?.forceContextLoss();
   }

@@ -100,6 +100,7 @@ ddmi.views.image = class {
         if (signal.aborted || turn !== this.turn) return;
         if (!image) continue;
         if (window.tiles.size > 300) window.tiles.delete(window.tiles.keys().next().value);
+        URL.revokeObjectURL(image.src); // it is decoded
         window.tiles.set(key, image);
         this.draw();
       }

@@ -13,7 +13,8 @@ ddmi.views.nerf = class {
     const tools = ddmi.add(place, "div", { className: "tools" });
     this.fine = ddmi.choice(tools, "pixels when still", ["192", "128", "256", "512"], () => this.show());
     this.depth = ddmi.flag(tools, "depth", () => this.show());
-    ddmi.button(tools, "surface as a mesh", () => this.mesh(pair));
+    ddmi.button(tools, "surface as a mesh", () => this.mesh());
+    this.pair = pair;
   }
 
   listen(picture) {
@@ -49,6 +50,7 @@ ddmi.views.nerf = class {
   }
 
   show() {
+    if (this.solid) this.mesh();
     return this.look();
   }
 
@@ -59,7 +61,7 @@ ddmi.views.nerf = class {
     for (const params of this.steps()) {
       const image = await this.source.image("look", params, { signal });
       if (!image || signal.aborted) return;
-      this.picture.src = image.src;
+      ddmi.put(this.picture, image);
       const where = `${params.azimuth} degrees round, ${params.elevation ?? this.elevation} up`;
       this.caption.textContent = `${params.size} x ${params.size} pixels, ${where}; drag turns`;
     }
@@ -75,21 +77,25 @@ ddmi.views.nerf = class {
     return [{ ...where, size: 48, samples: 48 }, { ...where, size: Number(this.fine.value) }];
   }
 
-  async mesh(pair) {
+  async mesh() {
     if (!this.solid) {
-      const figure = ddmi.add(pair, "figure");
+      const figure = ddmi.add(this.pair, "figure");
       this.solid = new ddmi.Solid(figure);
       this.solidCaption = ddmi.add(figure, "figcaption");
     }
+    this.extracting?.abort();
+    this.extracting = new AbortController();
+    const { signal } = this.extracting;
     this.solidCaption.textContent = "extracting ...";
-    const mesh = await this.source.bytes("mesh", { cells: 128 });
-    if (!mesh) return;
-    const faces = await this.solid.put(mesh);
-    this.solidCaption.textContent = `${faces} triangles, coloured as seen from straight above each`;
+    const mesh = await this.source.bytes("mesh", { cells: 128 }, { signal });
+    if (signal.aborted) return;
+    const faces = mesh && (await this.solid.put(mesh));
+    this.solidCaption.textContent = faces === null ? "" : `${faces} triangles, coloured as seen from straight above each`;
   }
 
   close() {
     this.asking?.abort();
+    this.extracting?.abort();
     this.solid?.close();
   }
 };

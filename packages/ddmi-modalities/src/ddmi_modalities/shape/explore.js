@@ -34,6 +34,7 @@ ddmi.views.shape = class {
       const mesh = await this.source.bytes("mesh", { cells }, { signal });
       if (!mesh || signal.aborted) return;
       const faces = await this.scene.put(mesh);
+      if (faces === null) return;
       this.caption.textContent = faces
         ? `${faces} triangles of ${cells} cells a side; drag turns, the wheel comes closer`
         : "empty: occupancy is below one half everywhere";
@@ -47,7 +48,7 @@ ddmi.views.shape = class {
     const [axis, at] = [this.axis.value, Number(this.at.value)];
     const image = await this.source.image("slice", { axis, at }, { signal: this.cutting.signal });
     if (!image) return;
-    this.slice.src = image.src;
+    ddmi.put(this.slice, image);
     this.sliceCaption.textContent = `occupancy where ${axis} = ${at.toFixed(2)}`;
   }
 

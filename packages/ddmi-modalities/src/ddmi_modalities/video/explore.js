@@ -57,11 +57,12 @@ ddmi.views.video = class {
     const { signal } = this.asking;
     const [frames, size] = [this.frames, this.size];
     const strips = [];
-    const each = this.source.live ? 8 : frames;
+    const each = this.source.live ? 8 : this.facts.together;
     for (let first = 0; first < frames; first += each) {
       const count = Math.min(each, frames - first);
       const image = await this.source.image("strip", { frames, first, count, size }, { signal });
       if (!image || signal.aborted) return;
+      URL.revokeObjectURL(image.src); // it is decoded
       strips.push({ first, count, image });
       if (first === 0 || this.strips.frames !== frames || this.strips.size !== size) {
         this.strips = strips; // what is there is shown at once

@@ -19,6 +19,8 @@ AHEAD = 96
 """Pixels a side of the frames that a page without a server has."""
 BETWEEN = 2
 """Frames that it has for each one of the training data."""
+TOGETHER = 32
+"""Of them in a strip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +77,22 @@ class Clip:
 
 
 def facts(modality: VideoModality) -> dict[str, Any]:
-    return {"frames": modality.frames, "between": BETWEEN, "ahead": AHEAD, "native": modality.size}
+    return {
+        "frames": modality.frames,
+        "between": BETWEEN,
+        "ahead": AHEAD,
+        "together": TOGETHER,
+        "native": modality.size,
+    }
 
 
 def ahead(modality: VideoModality) -> list[Asked]:
     frames = BETWEEN * modality.frames
-    return [Asked("strip", {"frames": frames, "first": 0, "count": frames, "size": AHEAD})]
+    starts = range(0, frames, TOGETHER)
+    return [
+        Asked("strip", {"frames": frames, "first": first, "count": min(TOGETHER, frames - first), "size": AHEAD})
+        for first in starts
+    ]
 
 
 EXPLORATION = Exploration(
