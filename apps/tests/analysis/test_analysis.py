@@ -171,7 +171,7 @@ def flags(*numbers: int) -> ImplicitFunction:
 
 def test_copies_are_found() -> None:
     options = ImageRenderOptions(resolution=16)
-    found = KnownItems.of(Flags(), options, Colours(), training=5).nearest(flags(3, 1), 2)
+    found = KnownItems(Flags(), options, Colours(), training=5).look_at_all().nearest(flags(3, 1), 2)
     for number, one in zip((3, 1), found, strict=True):
         assert len(one.nearest) == len(one.distances) == 2
         assert one.picture.getpixel((8, 8)) == one.nearest[0].getpixel((8, 8)) == PALETTE[number]

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,13 @@ from ddmi import DDMI
 from ddmi.cli import main
 from ddmi.explorer.explored import Explored, HowToSample, named
 from ddmi.explorer.offline import write_page
-from ddmi.explorer.page import document
+from ddmi.explorer.page import document, script_of
 from ddmi.explorer.questions import address, question_of
 from ddmi.explorer.three import three_js
 from ddmi_modalities.exploration import Asked
 from ddmi_modalities.image.explore import Picture, Tile
 from ddmi_modalities.nerf.explore import Look
+from ddmi_modalities.plain_exploration import EXPLORATION as PLAIN
 
 from ..command_line import fails
 
@@ -82,6 +84,25 @@ def test_labels_cannot_break_out_of_the_page(explored: Mapping[str, Explored]) -
     assert "<script>alert(1)" not in page
     assert "<title>&lt;b&gt; STYLE</title>" in page
     assert data_of(page) == {"label": label}
+
+
+def test_a_script_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "somebodys").mkdir()
+    (tmp_path / "somebodys" / "__init__.py").touch()
+    (tmp_path / "somebodys" / "waves.js").write_text("ddmi.views.waves = class {};")
+    monkeypatch.syspath_prepend(tmp_path)
+    waves = replace(PLAIN, script="somebodys:waves.js", view="waves")
+    page = document([waves, waves], {}, "waves")
+    assert page.count("ddmi.views.waves = class {};") == 1
+    assert "ddmi.views.plain" not in page
+    assert "THREE" not in page
+
+
+@pytest.mark.parametrize("recipe", ["openmoji", "furniture", "turntable", "moving-openmoji"])
+def test_scripts_define_the_views_that_are_named(explored: Mapping[str, Explored], recipe: str) -> None:
+    exploration = explored[recipe].exploration
+    assert f"ddmi.views.{exploration.view} = class" in script_of(exploration.script)
+    assert explored[recipe].description()["view"] == exploration.view
 
 
 def test_three_js_is_whole() -> None:

@@ -155,6 +155,44 @@ def test_broken_files_are_named(ask: Client, name: str, data: bytes, part: str) 
 
 
 @pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("furniture", "cloud.ply"),
+        ("furniture", "cloud.npz"),
+        ("turntable", "cloud.ply"),
+        ("moving-openmoji", "clip.mp4"),
+        ("moving-openmoji", "clip.gif"),
+    ],
+)
+@pytest.mark.parametrize(
+    "data", [b"", b"ply\nformat ascii", b"PK\x03\x04", b"\x00\x00\x00\x18ftypmp42" + bytes(40), b"GIF89a"]
+)
+def test_broken_files_of_all_kinds_are_named(ask: Client, model: str, name: str, data: bytes) -> None:
+    answer = ask(f"models/{model}/encode?name={name}", data)
+    assert answer.status == 400, answer.body
+    assert name in answer.json()["error"]
+    assert "/tmp" not in answer.json()["error"]
+
+
+def test_files_that_are_too_large_are_refused(ask: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddmi.explorer.server.LARGEST", 2**20)
+    assert "larger than 1 MB" in ask("models/openmoji/encode?name=a.png", bytes(2**20 + 1)).json()["error"]
+
+
+def test_nearest_items_come_step_by_step(ask: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddmi.explorer.explored.TRAINING", 10)
+    name = first_function(ask, "openmoji")
+    events = ask(f"models/openmoji/functions/{name}/nearest").events()
+    assert [event["progress"] for event in events if event.get("what", "").startswith("looking")] == [0.4, 0.8, 1.0]
+    found = events[-1]["nearest"]
+    assert len(found) == 4
+    assert found == sorted(found, key=lambda one: one["distance"])
+    again = ask(f"models/openmoji/functions/{name}/nearest").events()
+    assert [event for event in again if "nearest" in event] == [events[-1]]
+    assert not [event for event in again if event.get("what", "").startswith("looking")]  # they are looked at once
+
+
+@pytest.mark.parametrize(
     ("path", "status", "part"),
     [
         ("models/nothing/sample", 404, "no model 'nothing'; known: openmoji, furniture"),

@@ -13,7 +13,7 @@ import trimesh
 from PIL import Image
 from torch import Tensor
 
-from ddmi_fields import BasisField, ImplicitFunction, PlaneLayout, ReadOut
+from ddmi_fields import BasisField, ImplicitFunction, PlaneLayout, ReadOut, cell_centres
 from ddmi_modalities.exploration import Content, Exploration, Question
 from ddmi_modalities.image import ImageModality
 from ddmi_modalities.image import explore as image
@@ -68,6 +68,11 @@ def test_tiles_of_a_picture() -> None:
     assert pixels(image.Picture(size=48).answer(modality, drawn)).shape == (48, 48, 3)
 
 
+def test_the_deepest_tiles_tell_their_pixels_apart() -> None:
+    side = image.TILE * 2**image.DEEPEST
+    assert len(cell_centres(side, side - image.TILE, side).float().unique()) == image.TILE
+
+
 def test_slices_are_seen_from_the_front_from_above_and_from_the_right() -> None:
     def octant(coords: Tensor) -> Tensor:
         """Inside where x, y and z are positive."""
@@ -114,6 +119,11 @@ def test_frames_at_their_times(tmp_path: Path) -> None:
     assert strip.shape == (16, 64, 3)
     wanted = (np.arange(8, 12) + 0.5) / 32 * 255
     assert strip.reshape(16, 4, 16, 3).mean((0, 2, 3)) == pytest.approx(wanted, abs=2)
+    # smaller than any frame of the training: means of the smallest
+    wave = function(PlaneLayout.video(), lambda coords: (coords[..., :1] * 20).sin().expand(-1, -1, 3))
+    times = torch.tensor([2.0])
+    small, native = (modality.frames_at(wave, times, size)[0, 0].float() for size in (4, 16))
+    assert (small - native.unflatten(-1, (4, 4)).mean(-1).unflatten(-2, (4, 4)).mean(-2)).abs().max() <= 1
     for gif, start in ((True, b"GIF8"), (False, b"ftyp")):
         assert start in video.Clip(frames=4, size=16, gif=gif).answer(modality, clip).data[:12]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from ddmi_fields import ImplicitFunction
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.files.pixels import to_tensor
 from ddmi_modalities.metrics.features import FeatureNetwork, extract
-from ddmi_modalities.modality import DataSet, Modality
+from ddmi_modalities.modality import Modality
 from ddmi_modalities.plain_exploration import picture_of
 from ddmi_modalities.progress import progress
 
@@ -53,33 +53,38 @@ class Neighbours:
     distances: list[float]
 
 
-@dataclass(frozen=True, eq=False)
 class KnownItems:
     """Training items by features of the pictures that the modality draws of them: shapes and scenes are compared by
     their looks from the cameras of the options."""
 
-    modality: Modality
-    options: Any
-    network: FeatureNetwork
-    data: DataSet[Any]
-    chosen: Sequence[int]
-    """Numbers of the items."""
-    features: Float[Tensor, "item feature"]
+    def __init__(self, modality: Modality, options: Any, network: FeatureNetwork, *, training: int) -> None:
+        """`training` items of the training data, spread evenly; none of them is looked at yet."""
+        self.modality, self.options, self.network = modality, options, network
+        self.data = modality.dataset("train")
+        self.chosen = evenly_spaced(len(self.data), training)
+        self.features: list[Float[Tensor, " feature"]] = []
 
-    @classmethod
-    def of(cls, modality: Modality, options: Any, network: FeatureNetwork, *, training: int) -> KnownItems:
-        """`training` items of the training data, spread evenly."""
-        data = modality.dataset("train")
-        chosen = evenly_spaced(len(data), training)
-        logger.info("features of %d of %d training items (%s)", len(chosen), len(data), network.name)
-        shown = progress(chosen, what="features of training items", delay=3)
-        pictures = (picture_of(modality.truth([data[index]], options)) for index in shown)
-        return cls(modality, options, network, data, chosen, features_of(pictures, network))
+    @property
+    def complete(self) -> bool:
+        """Whether all have been looked at."""
+        return len(self.features) == len(self.chosen)
+
+    def look(self, count: int) -> None:
+        """At so many more."""
+        start = len(self.features)
+        self.features += features_of(map(self._picture, self.chosen[start : start + count]), self.network)
+
+    def look_at_all(self) -> KnownItems:
+        logger.info("features of %d of %d training items (%s)", len(self.chosen), len(self.data), self.network.name)
+        for _ in progress(range(len(self.features), len(self.chosen)), what="features of training items", delay=3):
+            self.look(1)
+        return self
 
     def nearest(self, functions: ImplicitFunction, count: int = 4) -> list[Neighbours]:
         """Of every function the nearest items."""
         pictures = pictures_of(self.modality, functions, self.options)
-        distances, positions = nearest(features_of(pictures, self.network), self.features, min(count, len(self.chosen)))
+        seen, known = features_of(pictures, self.network), torch.stack(self.features)
+        distances, positions = nearest(seen, known, min(count, len(known)))
         return [
             Neighbours(picture, [self._picture(self.chosen[at]) for at in found], row)
             for picture, row, found in zip(pictures, distances.tolist(), positions.tolist(), strict=True)

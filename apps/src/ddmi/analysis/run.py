@@ -93,7 +93,7 @@ def analyze_run(
     album.picture("interpolations.png", draw_interpolations(modality, model, settings, options, seed))
     network = EfficientNetLiteFeatures(model.device)
     made = model.sample(settings.samples, seed=seed)
-    similar = KnownItems.of(modality, options, network, training=settings.training).nearest(made)
+    similar = KnownItems(modality, options, network, training=settings.training).look_at_all().nearest(made)
     album.picture("neighbours.png", draw_neighbours(similar))
     return album.paths
 

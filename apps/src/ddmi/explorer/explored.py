@@ -116,7 +116,7 @@ class Explored:
         can = self.model.can_sample
         return {
             "name": self.name,
-            "view": self.view,
+            "view": exploration.view,
             "recipe": experiment.recipe,
             "attribution": experiment.modality.attribution,
             "facts": exploration.facts(experiment.modality),
@@ -129,12 +129,6 @@ class Explored:
             "samplers": self.samplers if can else [],
             "steps": {name: self.model.steps_of(name) for name in self.samplers} if can else {},
         }
-
-    @property
-    def view(self) -> str:
-        """The class of the page's script that draws its functions."""
-        package, _, file = self.exploration.script.partition(":")
-        return "plain" if file == "plain.js" else package.rpartition(".")[2]
 
     @cached_property
     def samplers(self) -> list[str]:
@@ -213,19 +207,24 @@ class Explored:
         planes = {f"plane.{i}": plane.cpu().contiguous() for i, plane in enumerate(self.samples[name].latent)}
         return save(planes, {"model": self.name, "function": self.samples[name].label})
 
-    def nearest(self, name: str, count: int = 4) -> list[dict[str, Any]]:
-        """The training items that look most like it, with their cosine distances."""
+    def nearest(self, name: str, count: int = 4) -> Iterator[dict[str, Any]]:
+        """How far it is, step by step, then the training items that look most like it, with their cosine distances."""
+        function = self.samples.function(name)
+        while not self._items.complete:
+            with torch.no_grad():
+                self._items.look(TOGETHER)
+            done, total = len(self._items.features), len(self._items.chosen)
+            yield {"what": "looking at training items", "progress": round(done / total, 3)}
         with torch.no_grad():
-            (found,) = self._known.nearest(self.samples.function(name), count)
-        pictures = [Content.picture(picture) for picture in found.nearest]
-        rows = zip(pictures, found.distances, strict=True)
-        return [{"picture": data_uri(picture), "distance": round(distance, 4)} for picture, distance in rows]
+            (found,) = self._items.nearest(function, count)
+        rows = zip(map(Content.picture, found.nearest), found.distances, strict=True)
+        yield {"nearest": [{"picture": data_uri(shown), "distance": round(distance, 4)} for shown, distance in rows]}
 
     @cached_property
-    def _known(self) -> KnownItems:
+    def _items(self) -> KnownItems:
         modality = self.model.experiment.modality
         network = EfficientNetLiteFeatures(self.model.device)
-        return KnownItems.of(modality, modality.RenderOptions(), network, training=TRAINING)
+        return KnownItems(modality, modality.RenderOptions(), network, training=TRAINING)
 
     @torch.no_grad()
     def _unpacked(self, packed: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:

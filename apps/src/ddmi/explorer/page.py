@@ -29,11 +29,10 @@ def document(explorations: Sequence[Exploration], data: Mapping[str, Any], title
         data: what the page's script starts from, as JSON.
         title: of the browser's window.
     """
-    scripts = [text("page.js"), script_of("ddmi_modalities:plain.js")]
-    if any(one.solid for one in explorations):
-        scripts = [three_js(), *scripts, text("solid.js")]
-    scripts += [script_of(name) for name in dict.fromkeys(one.script for one in explorations) if "plain.js" not in name]
-    scripts.append("ddmi.start();")
+    solid = any(one.solid for one in explorations)
+    views = [script_of(script) for script in dict.fromkeys(one.script for one in explorations)]
+    before, after = ([three_js()], [text("solid.js")]) if solid else ([], [])
+    scripts = [*before, text("page.js"), *after, *views, "ddmi.start();"]
     tags = "\n".join(f"<script>{one.replace('</script', chr(60) + chr(92) + '/script')}</script>" for one in scripts)
     # a "<" inside of a script could end it
     facts = json.dumps(data).replace("<", "\\u003c")

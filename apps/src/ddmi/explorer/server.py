@@ -144,11 +144,7 @@ def explorer(models: Mapping[str, Explored], token: str | None = None) -> Starle
 
     async def nearest(request: Request) -> Response:
         model, name = model_of(request), request.path_params["function"]
-
-        def found() -> Iterator[Event]:
-            yield {"nearest": model.nearest(name)}
-
-        return _streamed(desk, found)
+        return _streamed(desk, lambda: model.nearest(name))
 
     async def latent(request: Request) -> Response:
         model = model_of(request)

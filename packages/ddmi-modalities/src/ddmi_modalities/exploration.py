@@ -33,7 +33,7 @@ class Content:
 
     @classmethod
     def picture(cls, image: Image.Image, format: Format = "png") -> Content:
-        """A picture without loss, or as WebP of high quality, a tenth as large."""
+        """A picture without loss, or as WebP of high quality, which is smaller."""
         buffer = io.BytesIO()
         lossy: dict[str, Any] = {"quality": 92, "method": 2} if format == "webp" else {}
         image.save(buffer, format.upper(), **lossy)
@@ -80,6 +80,8 @@ class Exploration:
     """By the names that its script asks by."""
     script: str
     """"package:file" of the script that draws a function; see `plain.js` for what it defines."""
+    view: str
+    """What it defines: the class `ddmi.views[view]`."""
     picture: Asked
     """What stands for a function on a wall of many."""
     downloads: Mapping[str, Asked] = field(default_factory=dict)

@@ -47,6 +47,7 @@ class Sheet:
 EXPLORATION = Exploration(
     questions={"sheet": Sheet},
     script="ddmi_modalities:plain.js",
+    view="plain",
     picture=Asked("sheet"),
     downloads={".png": Asked("sheet")},
 )

@@ -89,6 +89,7 @@ def ahead(modality: ImageModality) -> list[Asked]:
 EXPLORATION = Exploration(
     questions={"tile": Tile, "enlarged": EnlargedTile, "picture": Picture},
     script="ddmi_modalities.image:explore.js",
+    view="image",
     picture=Asked("tile"),
     downloads={".png": Asked("picture")},
     facts=facts,

@@ -90,6 +90,7 @@ def ahead(modality: NerfModality) -> list[Asked]:
 EXPLORATION = Exploration(
     questions={"look": Look, "mesh": Mesh},
     script="ddmi_modalities.nerf:explore.js",
+    view="nerf",
     picture=Asked("look"),
     downloads={".png": Asked("look", {"size": 512}), ".glb": Asked("mesh")},
     facts=facts,

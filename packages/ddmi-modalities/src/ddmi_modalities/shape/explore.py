@@ -95,6 +95,7 @@ def ahead(modality: ShapeModality) -> list[Asked]:
 EXPLORATION = Exploration(
     questions={"mesh": Mesh, "shaded": Shaded, "slice": Slice},
     script="ddmi_modalities.shape:explore.js",
+    view="shape",
     picture=Asked("shaded"),
     downloads={".glb": Asked("mesh")},
     facts=facts,

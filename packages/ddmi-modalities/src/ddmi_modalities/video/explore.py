@@ -98,6 +98,7 @@ def ahead(modality: VideoModality) -> list[Asked]:
 EXPLORATION = Exploration(
     questions={"strip": Strip, "clip": Clip},
     script="ddmi_modalities.video:explore.js",
+    view="video",
     picture=Asked("clip", {"frames": 16, "fps": 8, "size": 96, "gif": True}),
     downloads={".mp4": Asked("clip"), ".gif": Asked("clip", {"gif": True})},
     facts=facts,

@@ -182,13 +182,17 @@ class VideoModality(Modality[ClipItem, GridQuery, VideoRenderOptions, VideoRende
     def frames_at(
         self, function: ImplicitFunction, times: Float[Tensor, " frame"], size: int
     ) -> UInt8[Tensor, "batch frame 3 size size"]:
-        """Square frames at any times in frames, such as between those of a rendering."""
-        places, frames = grid_coordinates((size, size))[0], []
-        condition = None if function.native is None else torch.full((len(function),), function.native / size)
+        """Square frames at any times in frames, such as between those of a rendering; small ones are means, as of
+        `area_grid`."""
+        fold = max(1, -(-min(self.size, *self.target_sizes) // size))
+        fine = size * fold
+        places, frames = grid_coordinates((fine, fine))[0], []
+        condition = None if function.native is None else torch.full((len(function),), function.native / fine)
         for time in field_time(times, self.frames).tolist():
             at = torch.cat((places, torch.full((len(places), 1), time)), dim=-1)[None].to(function.basis.device)
-            frames.append(to_bytes(function(at, condition)).cpu())
-        return torch.stack(frames, dim=1).transpose(2, 3).unflatten(3, (size, size)).contiguous()
+            values = function(at, condition).transpose(1, 2).unflatten(2, (size, fold, size, fold)).mean((3, 5))
+            frames.append(to_bytes(values).cpu())
+        return torch.stack(frames, dim=1)
 
     def truth(self, items: Sequence[ClipItem], options: VideoRenderOptions) -> VideoRendering:
         """The data at the wanted size and times.  Raises ValueError for times at which nothing is known."""
