@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddmi_diffusion.attention import attend
 from ddmi_diffusion.conditioning import Conditioning
 from ddmi_diffusion.denoiser import DenoiserConfig, PlaneDenoiser
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
@@ -32,8 +33,7 @@ class Attention(nn.Module):
             rearrange(part, "b n (h d) -> b h n d", h=self.heads)
             for part in (self.query(x), *self.key_value(source).chunk(2, dim=-1))
         )
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask[:, None, None])
-        return self.out(rearrange(attended, "b h n d -> b n (h d)"))
+        return self.out(rearrange(attend(q, k, v, mask), "b h n d -> b n (h d)"))
 
 
 class DiTBlock(nn.Module):

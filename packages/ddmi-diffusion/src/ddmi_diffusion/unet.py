@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddmi_diffusion.attention import attend
 from ddmi_diffusion.conditioning import Conditioning
 from ddmi_diffusion.denoiser import DenoiserConfig, PlaneDenoiser
 from ddmi_diffusion.latent_space import Packing, PlaneShape, split_planes
@@ -112,12 +113,11 @@ class PlanesAttention(nn.Module):
     def forward(self, planes: Planes, cond: Conditioning | None) -> Planes:
         x = torch.cat([plane.flatten(2) for plane in planes], dim=2)
         q, k, v = (self._heads(part) for part in self.qkv(self.norm(x)).chunk(3, dim=1))
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(2, 3).flatten(1, 2))
+        x = x + self.out(attend(q, k, v).transpose(2, 3).flatten(1, 2))
         if self.conditional and cond is not None:
             q = self._heads(self.cross_query(self.cross_norm(x)))
             k, v = (self._heads(part) for part in self.cross_key_value(cond.tokens).transpose(1, 2).chunk(2, dim=1))
-            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=cond.mask[:, None, None])
-            x = x + self.cross_out(attended.transpose(2, 3).flatten(1, 2))
+            x = x + self.cross_out(attend(q, k, v, cond.mask).transpose(2, 3).flatten(1, 2))
         counts = [plane.shape[2] * plane.shape[3] for plane in planes]
         return [part.unflatten(2, plane.shape[2:]) for part, plane in zip(x.split(counts, dim=2), planes, strict=True)]
 

@@ -11,6 +11,8 @@ from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddmi_vae.attention import attend
+
 Plane = Float[Tensor, "batch _ _ _"]
 Mixing = Literal["none", "channels", "tokens"]
 
@@ -77,8 +79,7 @@ class TokenAttention(nn.Module):
         query, key, value = (
             map_(h).unflatten(1, (self.heads, -1)).transpose(2, 3) for map_ in (self.query, self.key, self.value)
         )
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return x + self.out(attended.transpose(2, 3).flatten(1, 2))
+        return x + self.out(attend(query, key, value).transpose(2, 3).flatten(1, 2))
 
 
 class PlaneAttention(TokenAttention):

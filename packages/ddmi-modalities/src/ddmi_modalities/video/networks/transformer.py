@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_fields import cell_centres
+from ddmi_vae.attention import attend
 
 Turn = tuple[Float[Tensor, "_ channel"], Float[Tensor, "_ channel"]]
 """Cosines and sines by which the queries and keys of each token are turned, channel by channel in pairs."""
@@ -32,17 +33,7 @@ class Attention(nn.Module):
         q, k, v = rearrange(self.qkv(x), "b n (s h d) -> s b h n d", s=3, h=self.heads)
         if turn is not None:
             q, k = _turned(q, turn), _turned(k, turn)
-        return self.out(rearrange(_attend(q, k, v), "b h n d -> b n (h d)"))
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """`softmax(q k^T / sqrt(d)) v`.  Training in bfloat16 on a CPU writes it out: there the backward pass of torch's
-
-    fused kernel takes up to ten times as long (torch 2.15), and the sequences are short.
-    """
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
-        return (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1).to(v.dtype) @ v
-    return F.scaled_dot_product_attention(q, k, v)
+        return self.out(rearrange(attend(q, k, v), "b h n d -> b n (h d)"))
 
 
 def _turned(x: Float[Tensor, "batch head token channel"], turn: Turn) -> Tensor:
