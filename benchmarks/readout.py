@@ -25,6 +25,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout
+from ddmi_fields.function import TILE
 
 REPEATS = 7
 
@@ -54,7 +55,7 @@ def flop_per_coordinate(read_out: nn.Module) -> int:
 def rates(function: ImplicitFunction, dtype: torch.dtype, side: int) -> tuple[float, float]:
     """FLOP/s of reading a side x side grid, and of plain products: medians of interleaved runs."""
     function = function.to(dtype)
-    a, w = torch.randn(function.tile, 256).to(dtype), torch.randn(256, 256).to(dtype)
+    a, w = torch.randn(TILE, 256).to(dtype), torch.randn(256, 256).to(dtype)
     flop = flop_per_coordinate(function.read_out) * side * side
     products = max(1, flop // (2 * a.shape[0] * 256 * 256))
     read, product = [], []

@@ -345,8 +345,8 @@ class DDMI(nn.Module):
         return self._function(self.vae.encode(tuple(one.to(self.device) for one in inputs)).mean)
 
     def _function(self, planes: Planes) -> ImplicitFunction:
-        """Functions of latent planes, which can be shown."""
-        function = self.vae.function(planes)
+        """Functions of latent planes, for reading, which can be shown."""
+        function = self.vae.function(planes).detach()
         function.draw = partial(draw, self.experiment.modality)
         return function
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddmi_diffusion.ema import ExponentialMovingAverage
 
@@ -145,3 +148,18 @@ def test_buffers_that_are_not_saved_are_left_alone() -> None:
     average.copy_to(module)
     assert module.mask.tolist() == [0.0, -torch.inf]
     assert set(average.state_dict()) == {"weight", "bias"}
+
+
+def test_an_update_is_one_operation_for_all_weights() -> None:
+    net = nn.Sequential(*(nn.Linear(2, 2) for _ in range(50)))
+    ema = ExponentialMovingAverage(net)
+    names: list[str] = []
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+            names.append(str(function))
+            return function(*arguments, **(options or {}))
+
+    with Watched():
+        ema.update()
+    assert [name for name in names if "detach" not in name] == ["aten._foreach_lerp_.Scalar"]

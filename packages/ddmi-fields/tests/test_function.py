@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from device_work import DeviceWork
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ddmi_fields import BasisField, CoarseToFineReadOut, ConcatReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 
@@ -350,3 +352,56 @@ def test_functions_are_shown_by_whoever_knows_what_they_mean() -> None:
     assert plain._repr_png_() is None
     with pytest.raises(ValueError, match="nobody said how these functions are drawn"):
         plain.show()
+
+
+def _on_a_gpu(layout: PlaneLayout, native: int | None) -> ImplicitFunction:
+    basis = BasisField(layout, [[torch.randn(1, 8, side, side) for _ in layout.planes] for side in (16, 32, 64)])
+    return ImplicitFunction(basis, CoarseToFineReadOut(basis.channels, 3, width=32, native=native))
+
+
+@pytest.mark.parametrize(
+    ("layout", "size", "native"),
+    [
+        (PlaneLayout.image(), (256, 256), None),
+        (PlaneLayout.image(), (256, 256), 64),
+        (PlaneLayout.triplane(), (64, 64, 64), None),
+    ],
+)
+def test_a_gpu_is_sent_a_grid_once_and_few_operations(
+    layout: PlaneLayout, size: tuple[int, ...], native: int | None
+) -> None:
+    with torch.no_grad(), FakeTensorMode():
+        with torch.device("cuda"):
+            function = _on_a_gpu(layout, native)
+        with DeviceWork() as work:
+            function.grid(size)
+    assert sum(work.transfers.values()) <= 2, work.transfers
+    assert sum(work.operations.values()) <= 300, work.operations
+
+
+def test_a_gpu_is_sent_nothing_to_read_points_that_it_has() -> None:
+    with torch.no_grad(), FakeTensorMode():
+        with torch.device("cuda"):
+            function, points = _on_a_gpu(PlaneLayout.triplane(), 64), torch.rand(1, 100_000, 3)
+        with DeviceWork() as work:
+            function(points, 0.5)
+    assert not work.transfers, work.transfers
+    assert sum(work.operations.values()) <= 250, work.operations
+
+
+def test_detached_functions_share_their_weights_and_send_no_gradient_there() -> None:
+    function = image_function(native=16)
+    function.basis = function.basis.map(lambda plane: plane.requires_grad_())
+    detached = function.detach()
+    points = torch.rand(2, 5, 2, requires_grad=True)
+    torch.testing.assert_close(detached(points), function(points))
+    (slope,) = torch.autograd.grad(detached(points).sum(), points)
+    assert slope.abs().sum() > 0, "points are followed still"
+    assert not any(one.requires_grad for one in [*detached.read_out.parameters(), *detached.basis.fields[0]])
+    assert all(one.requires_grad for one in function.read_out.parameters()), "the original is as it was"
+    pairs = zip(detached.read_out.parameters(), function.read_out.parameters(), strict=True)
+    assert all(one.data_ptr() == other.data_ptr() for one, other in pairs)
+    assert len(list(detached.read_out.parameters())) == len(list(function.read_out.parameters()))
+    seen: list[int] = []
+    detached.grid((100, 100), progress=lambda tiles: [seen.append(1) or tile for tile in tiles])  # type: ignore[func-returns-value]
+    assert len(seen) > 1, "read in tiles with gradients switched on"

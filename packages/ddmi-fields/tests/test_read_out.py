@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddmi_fields import CoarseToFineReadOut, ConcatReadOut
+from ddmi_fields import CoarseToFineReadOut, ConcatReadOut, ReadOut
 from ddmi_fields.blocks import ModulatedLinear, ResidualBlock, StyledBlock, sinusoidal_embedding
 
 
@@ -157,3 +159,59 @@ def test_bad_arguments() -> None:
         ConcatReadOut([3], 1, blocks=0)
     with pytest.raises(ValueError, match="width counts hidden channels, at least 1.* got 0"):
         ConcatReadOut([3], 1, width=0)
+
+
+def _read_out(make: type[ReadOut], native: int | None, **options: Any) -> ReadOut:
+    torch.manual_seed(0)
+    read_out = make([3, 4], 2, width=8, native=native, coordinates=2, **options)
+    for parameter in read_out.parameters():
+        torch.nn.init.normal_(parameter)
+    return read_out
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("condition", [None, 0.5, "one a function"])
+@pytest.mark.parametrize("native", [None, 16])
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [(CoarseToFineReadOut, {}), (CoarseToFineReadOut, {"fusion": "sum"}), (ConcatReadOut, {"blocks": 2})],
+)
+def test_a_prepared_read_out_reads_the_same(
+    make: type[ReadOut], options: dict[str, Any], native: int | None, condition: Any, autocast: bool
+) -> None:
+    read_out, batch = _read_out(make, native, **options), 3
+    p, coords = [torch.randn(batch, 5, 3), torch.randn(batch, 5, 4)], torch.randn(batch, 5, 2)
+    scale = None if native is None else torch.tensor([0.3, 1.0, 2.0]) if isinstance(condition, str) else condition
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        wanted, read = read_out(p, coords, scale), read_out.prepared(scale, batch)
+        given = [one.clone() for one in p]
+        for _ in range(2):  # nothing of a call is left in it
+            made = read(p, coords)
+            tolerance = 0.05 if autocast else 1e-5
+            torch.testing.assert_close(made, wanted, atol=tolerance * float(wanted.abs().max()), rtol=0)
+    assert all(torch.equal(one, other) for one, other in zip(p, given, strict=True))
+
+
+def test_a_prepared_read_out_calls_layers_that_have_hooks_and_forward_of_subclasses() -> None:
+    class Doubled(CoarseToFineReadOut):
+        def forward(self, *inputs: Any) -> Tensor:
+            return 2 * super().forward(*inputs)
+
+    p, coords = [torch.randn(1, 5, 3), torch.randn(1, 5, 4)], torch.randn(1, 5, 2)
+    with torch.no_grad():
+        plain, doubled = _read_out(CoarseToFineReadOut, 16), _read_out(Doubled, 16)
+        wanted = plain(p, coords, 0.5)
+        torch.testing.assert_close(doubled.prepared(0.5, 1)(p, coords), 2 * wanted)
+        plain.out.register_forward_hook(lambda layer, inputs, values: values + 1)
+        torch.testing.assert_close(plain.prepared(0.5, 1)(p, coords), wanted + 1)
+
+
+@pytest.mark.parametrize("make", [CoarseToFineReadOut, ConcatReadOut])
+def test_preparing_refuses_what_forward_refuses(make: type[ReadOut]) -> None:
+    read_out = _read_out(make, 16)
+    with pytest.raises(ValueError, match=r"the scale must be one number or \(3,\), got \(2,\)"):
+        read_out.prepared(torch.ones(2), 3)
+    with pytest.raises(ValueError, match=r"made for embeddings of \[3, 4\] channels"), torch.no_grad():
+        read_out.prepared(1.0, 1)([torch.zeros(1, 5, 3)], torch.zeros(1, 5, 2))
+    with pytest.raises(ValueError, match="built without one"):
+        _read_out(make, None).prepared(0.5, 1)

@@ -15,6 +15,7 @@ from ddmi.reference.autoencoder import ProjectedDecoder, ProjectedEncoder, autoe
 from ddmi.reference.options import refuse_others, require
 from ddmi.reference.sources import Rule, Source, load_sources, sources_by_rules
 from ddmi_fields import CoarseToFineReadOut, PlaneLayout, ReadOut
+from ddmi_fields.read_out import Reading
 from ddmi_vae import D2CVAE, PlaneDecoder, PlaneDecoderConfig, PlaneEncoder, PlaneEncoderConfig
 
 SCALE_CHANNELS = 2
@@ -67,18 +68,24 @@ class ImageReadOut(ReadOut):
             condition: scale s = native / rows of the grid, one number or one a function; None is 1.
             noise: one map for each modulated layer, block by block, added times the layer's strength.
         """
-        batch, query, _ = embeddings[0].shape
-        scale = torch.as_tensor(
-            1.0 if condition is None else condition, dtype=torch.float32, device=embeddings[0].device
-        )
-        if scale.ndim > 1 or scale.numel() not in (1, batch):
-            raise ValueError(f"ImageReadOut: the scale must be one number or ({batch},), got {tuple(scale.shape)}")
-        channels = scale.reshape(-1, 1, 1).expand(batch, query, SCALE_CHANNELS)
-        scaled = [torch.cat((p, channels.to(p)), dim=-1) for p in embeddings]
+        scale = self._scale(condition, len(embeddings[0]))
         with contextlib.ExitStack() as hooks:
             if noise is not None:
                 self._add_noise(noise, hooks)
-            return self.body(scaled, coords, scale)
+            return self.body(_with_scale(embeddings, scale), coords, scale)
+
+    def prepared(self, condition: Tensor | float | None, batch: int) -> Reading:
+        scale = self._scale(condition, batch)
+        read = self.body.prepared(scale, batch)
+        return lambda embeddings, coords: read(_with_scale(embeddings, scale), coords)
+
+    def _scale(self, condition: Tensor | float | None, batch: int) -> Tensor:
+        scale = torch.as_tensor(
+            1.0 if condition is None else condition, dtype=torch.float32, device=self.last_layer.device
+        )
+        if scale.ndim > 1 or scale.numel() not in (1, batch):
+            raise ValueError(f"ImageReadOut: the scale must be one number or ({batch},), got {tuple(scale.shape)}")
+        return scale
 
     def _add_noise(self, noise: Tensor, hooks: contextlib.ExitStack) -> None:
         layers = self._noisy_layers()
@@ -89,6 +96,13 @@ class ImageReadOut(ReadOut):
             # the layer's third argument is the gain of its output, and so of the noise
             handle = module.register_forward_hook(lambda _, inputs, output, added=added: output + inputs[2] * added)
             hooks.callback(handle.remove)
+
+
+def _with_scale(embeddings: list[Tensor], scale: Tensor) -> list[Tensor]:
+    """Embeddings, each with the scale of its function as more channels."""
+    batch, query, _ = embeddings[0].shape
+    channels = scale.reshape(-1, 1, 1).expand(batch, query, SCALE_CHANNELS)
+    return [torch.cat((p, channels.to(p)), dim=-1) for p in embeddings]
 
 
 def image_vae(config: Mapping[str, Any]) -> D2CVAE:

@@ -35,7 +35,9 @@ class ExponentialMovingAverage:
         self.decay, self.every = decay, every
         self._done = 0
         self._module = module
-        self._average = {k: v.detach().to(torch.float32, copy=True) for k, v in _averaged(module).items()}
+        # What is not saved with the module is no weight: a causal mask of -inf, say, whose average would be NaN.
+        self._saved = frozenset(module.state_dict())
+        self._average = {k: v.detach().to(torch.float32, copy=True) for k, v in self._averaged(module).items()}
 
     @torch.no_grad()
     def update(self, step: int | None = None) -> None:
@@ -56,12 +58,13 @@ class ExponentialMovingAverage:
             return
         n = step // self.every
         decay = min(self.decay, (1 + n) / (10 + n))
-        own = _averaged(self._module)
-        for name, average in self._average.items():
-            if isinstance(own[name], nn.Parameter):
-                average.lerp_(own[name].to(torch.float32), 1 - decay)
-            else:
-                average.copy_(own[name])
+        own = self._averaged(self._module)
+        weights = [name for name in self._average if isinstance(own[name], nn.Parameter)]
+        if weights:  # a launch for all of them
+            values = [own[name].to(torch.float32) for name in weights]
+            torch._foreach_lerp_([self._average[name] for name in weights], values, 1 - decay)
+        for name in self._average.keys() - weights:
+            self._average[name].copy_(own[name])
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averages by the names they have in the module. Not copies."""
@@ -85,26 +88,24 @@ class ExponentialMovingAverage:
     @torch.no_grad()
     def copy_to(self, module: nn.Module) -> None:
         """Overwrite the weights of a module of the same structure with the averages."""
-        targets = _averaged(module)
+        targets = self._averaged(module)
         for name, average in self._average.items():
             targets[name].copy_(average)
 
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
         """Within the block `module` holds the averages; afterwards it has its own weights again."""
-        own = {name: tensor.detach().clone() for name, tensor in _averaged(module).items()}
+        own = {name: tensor.detach().clone() for name, tensor in self._averaged(module).items()}
         self.copy_to(module)
         try:
             yield
         finally:
             with torch.no_grad():
-                for name, tensor in _averaged(module).items():
+                for name, tensor in self._averaged(module).items():
                     tensor.copy_(own[name])
 
-
-def _averaged(module: nn.Module) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    # What is not saved with the module is no weight: a causal mask of -inf, say, whose average would be NaN.
-    saved = module.state_dict().keys()
-    tensors.update((name, b) for name, b in module.named_buffers() if name in saved and b.is_floating_point())
-    return tensors
+    def _averaged(self, module: nn.Module) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        buffers = module.named_buffers()
+        tensors.update((name, b) for name, b in buffers if name in self._saved and b.is_floating_point())
+        return tensors

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ddmi_fields.interpolation import sample_plane, sample_plane_on_grid, sample_plane_twice_differentiable
+from ddmi_fields.interpolation import axis_weights, resample, sample_plane, sample_plane_twice_differentiable
 from ddmi_fields.layout import PlaneLayout
 
 Reduction = Literal["sum", "concat", "product"]
@@ -126,11 +126,13 @@ class BasisField:
 
         def sample(lines: Sequence[Tensor]) -> list[Tensor]:
             shape = [len(line) for line in reversed(lines)]
+            # planes that share an axis and its number of cells are read at the same places along it
+            weights = functools.cache(lambda axis, cells: axis_weights(lines[axis], cells, self.layout.align_corners))
             embeddings = []
             for planes in channels_last:
                 sampled = []
                 for plane, (column, row) in zip(planes, self.layout.plane_axes, strict=True):
-                    values = sample_plane_on_grid(plane, lines[column], lines[row], self.layout.align_corners)
+                    values = resample(plane, weights(column, plane.shape[2]), weights(row, plane.shape[1]))
                     view = [1] * axes
                     view[axes - 1 - column], view[axes - 1 - row] = len(lines[column]), len(lines[row])
                     ordered = values if column < row else values.transpose(1, 2)

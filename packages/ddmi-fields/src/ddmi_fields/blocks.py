@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,11 +52,14 @@ class ModulatedLinear(nn.Module):
         self.demodulate = demodulate
 
     def modulated_weight(self, style: Float[Tensor, "batch style"]) -> Float[Tensor, "batch outputs inputs"]:
-        scale = F.linear(style, self.modulation * self.modulation.shape[1] ** -0.5, self.modulation_bias)
-        weight = self.weight * self.weight.shape[1] ** -0.5 * scale[:, None]
+        """w'', rounded once where weights are in half precision."""
+        exact = torch.promote_types(self.weight.dtype, torch.float32)
+        style, modulation, bias = (one.to(exact) for one in (style, self.modulation, self.modulation_bias))
+        scale = F.linear(style * style.shape[1] ** -0.5, modulation, bias)
+        weight = self.weight.to(exact) * (scale * self.weight.shape[1] ** -0.5)[:, None]
         if self.demodulate:
             weight = weight * torch.rsqrt(weight.square().sum(-1, keepdim=True) + 1e-8)
-        return weight
+        return weight.to(self.weight.dtype)
 
     def forward(
         self, h: Float[Tensor, "batch query inputs"], style: Float[Tensor, "styles style"], gain: float = 1.0
@@ -64,6 +69,28 @@ class ModulatedLinear(nn.Module):
         if weight.shape[0] == 1:
             return F.linear(h, weight[0], bias)
         return torch.baddbmm(bias, h, weight.transpose(1, 2))
+
+    def prepared(self, style: Float[Tensor, "styles style"], gain: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Weight and bias of `gain` times the layer: (outputs, inputs) of one style, of several one each."""
+        weight, bias = self.modulated_weight(style) * gain, (self.bias * gain)[None]
+        return (weight[0], bias) if len(weight) == 1 else (weight, bias.expand(len(weight), 1, -1))
+
+
+def read_joined(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+    """`weight [part_1, part_2, ..] + bias` without laying the parts side by side; no gradient is followed.
+
+    `weight` is (outputs, inputs), or (batch, outputs, inputs) for a layer of each function, `bias` (..., 1, outputs).
+    """
+    widths = [part.shape[-1] for part in parts]
+    (first, *others), (own, *more) = parts, weight.split(widths, dim=-1)
+    out = F.linear(first, own, bias[0]) if weight.ndim == 2 else torch.baddbmm(bias, first, own.mT)
+    for part, own in zip(others, more, strict=True):
+        part, own = part.to(out.dtype), own.to(out.dtype)  # autocast does not see what is done in place
+        if weight.ndim == 2:
+            out.view(-1, out.shape[-1]).addmm_(part.flatten(0, -2), own.mT)
+        else:
+            out.baddbmm_(part, own.mT)
+    return out
 
 
 class StyledBlock(nn.Module):
@@ -83,3 +110,29 @@ class StyledBlock(nn.Module):
             gain = math.sqrt(2) if i + 1 < len(self.layers) else 1.0
             h = F.leaky_relu(layer(h, style, gain), 0.2, inplace=True)
         return torch.add(h, skip, alpha=1 / math.sqrt(2))
+
+    def prepared(self, style: Float[Tensor, "styles style"]) -> Callable[[Sequence[Tensor]], Tensor]:
+        """The block of a style, or of one for each function, for reading: from the parts of its input to its output.
+
+        Weights are modulated once, and the shortcut, which reads what the first layer reads, is one product with it.
+        """
+        *inner, last = list[Any](self.layers)
+        prepared = [*(layer.prepared(style, math.sqrt(2)) for layer in inner), last.prepared(style)]
+        (weight, bias), *others = prepared
+        width = weight.shape[-2]
+        if self.shortcut is not None:
+            shortcut = self.shortcut * (2 * self.shortcut.shape[1]) ** -0.5
+            weight = torch.cat((weight, shortcut.expand(*weight.shape[:-2], -1, -1)), dim=-2)
+            bias = torch.cat((bias, torch.zeros_like(bias)), dim=-1)
+
+        def read(parts: Sequence[Tensor]) -> Tensor:
+            h = read_joined(parts, weight, bias)
+            skip, share = parts[0], 1 / math.sqrt(2)
+            if self.shortcut is not None:
+                h, skip, share = h[..., :width], h[..., width:], 1.0
+            h = F.leaky_relu(h, 0.2, inplace=True)
+            for layer in others:
+                h = F.leaky_relu(read_joined([h], *layer), 0.2, inplace=True)
+            return h.add_(skip, alpha=share)
+
+        return read

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddmi_fields.basis_field import BasisField
 from ddmi_fields.grids import Crop, cell_centres, check_crop
@@ -22,8 +22,9 @@ Condition = Tensor | float | None
 Draw = Callable[..., Any]
 """From a batch of functions, and options of how, to a picture that notebooks show, such as one of Pillow."""
 
-TILE = 4096
-"""Coordinates read out at once (times batch): their activations stay in the cache, and memory does not grow."""
+TILE, TILE_OF_ACCELERATORS = 4096, 2**18
+"""Coordinates read out at once (times batch): memory does not grow with the grid.  The activations of the first stay in
+a CPU's cache; those of the second keep a GPU busy, at about 1 KiB a coordinate for each 256 channels of a read-out."""
 
 
 class ImplicitFunction:
@@ -42,12 +43,15 @@ class ImplicitFunction:
         (2, 1)
     """
 
-    def __init__(self, basis: BasisField, read_out: ReadOut, *, tile: int = TILE, draw: Draw | None = None) -> None:
-        if tile < 1:
+    def __init__(
+        self, basis: BasisField, read_out: ReadOut, *, tile: int | None = None, draw: Draw | None = None
+    ) -> None:
+        if tile is not None and tile < 1:
             raise ValueError(f"ImplicitFunction: tile counts the coordinates read out at once, got {tile}")
         self.basis = basis
         self.read_out = read_out
         self.tile = tile
+        """Coordinates read out at once (times batch); None: as many as suit the device."""
         self.draw = draw
         """How these functions are shown; None: nobody knows what their values mean."""
 
@@ -125,6 +129,20 @@ class ImplicitFunction:
         basis = self.basis.map(lambda plane: plane.detach().to(device, dtype, non_blocking))
         return ImplicitFunction(basis, read_out, tile=self.tile, draw=self.draw)
 
+    def detach(self) -> ImplicitFunction:
+        """The same functions for reading: no gradient goes back to their planes, or to the weights of the read-out.
+
+        Both are shared, not copied.
+        """
+        frozen = {id(one): nn.Parameter(one.detach(), requires_grad=False) for one in self.read_out.parameters()}
+        read_out = copy.deepcopy(self.read_out, {**frozen, **{id(one): one for one in self.read_out.buffers()}})
+        return ImplicitFunction(self.basis.map(Tensor.detach), read_out, tile=self.tile, draw=self.draw)
+
+    def _tile(self) -> int:
+        """Coordinates of each function read out at once."""
+        suits = TILE if self.basis.device.type == "cpu" else TILE_OF_ACCELERATORS
+        return max(1, (self.tile or suits) // max(1, len(self)))
+
     def _is_differentiated(self, *inputs: object) -> bool:
         """Whether autograd follows a reading: then in one piece, since it keeps all activations anyway.
 
@@ -150,18 +168,27 @@ class ImplicitFunction:
         if coords.ndim != 3:
             raise ValueError(f"ImplicitFunction: coordinates must be (batch, query, axis), got {tuple(coords.shape)}")
 
+        differentiated = self._is_differentiated(coords, condition)
+        read_out = self._read_out(condition, prepared=not differentiated)
+
         def read(part: slice) -> Tensor:
             at = coords[:, part]
-            per_query = isinstance(condition, Tensor) and condition.ndim == 3
-            given = condition[:, part] if isinstance(condition, Tensor) and per_query else condition
+            given = condition[:, part] if isinstance(condition, Tensor) and condition.ndim == 3 else condition
             embeddings = self.basis.embed(at, twice_differentiable=twice_differentiable)
-            return self.read_out(embeddings, at.expand(len(self), -1, -1), given)
+            return read_out(embeddings, at.expand(len(self), -1, -1), given)
 
-        count, step = coords.shape[1], max(1, self.tile // max(1, len(self)))
-        if count <= step or self._is_differentiated(coords, condition):
+        count, step = coords.shape[1], self._tile()
+        if count <= step or differentiated:
             return read(slice(0, count))
         parts = [read(slice(start, start + step)) for start in range(0, count, step)]
         return torch.cat(parts, dim=1)
+
+    def _read_out(self, condition: Condition, *, prepared: bool) -> Callable[[list[Tensor], Tensor, Condition], Tensor]:
+        """The read-out, for one condition where every query has the same."""
+        if not prepared or (isinstance(condition, Tensor) and condition.ndim == 3):
+            return self.read_out
+        reading = self.read_out.prepared(condition, len(self))
+        return lambda embeddings, coords, _: reading(embeddings, coords)
 
     def grid(
         self,
@@ -188,14 +215,13 @@ class ImplicitFunction:
         window = check_crop(size, crop)
         if condition is None and self.native is not None:
             condition = self.native / size[-2]
-        lines = [
-            cell_centres(count, start, stop, device=self.basis.device).to(
-                torch.float64 if self.basis.dtype == torch.float64 else torch.float32
-            )
-            for count, (start, stop) in zip(size, window, strict=True)
-        ]
-        shape = [len(line) for line in lines]
+        shape = [stop - start for start, stop in window]
+        dtype = torch.float64 if self.basis.dtype == torch.float64 else torch.float32
+        centres = [cell_centres(n, start, stop, device="cpu") for n, (start, stop) in zip(size, window, strict=True)]
+        lines = torch.cat(centres).to(self.basis.device, dtype).split(shape)  # sent to the device at once
         sample = self.basis.grid_sampler()
+        differentiated = self._is_differentiated(condition)
+        read_out = self._read_out(condition, prepared=not differentiated)
 
         def read(tile: tuple[slice, ...]) -> Tensor:
             local = [line[part] for line, part in zip(lines, tile, strict=True)]
@@ -204,11 +230,11 @@ class ImplicitFunction:
             given = condition
             if isinstance(given, Tensor) and given.ndim == 3:
                 given = given.unflatten(1, shape)[(slice(None), *tile)].flatten(1, -2)
-            values = self.read_out(sample(local[::-1]), coords.expand(len(self), -1, -1), given)
+            values = read_out(sample(local[::-1]), coords.expand(len(self), -1, -1), given)
             return values.transpose(1, 2).unflatten(2, [len(line) for line in local])
 
-        tiles = list(_tiles(shape, max(1, self.tile // max(1, len(self)))))
-        if 0 in shape or self._is_differentiated(condition):
+        tiles = list(_tiles(shape, self._tile()))
+        if 0 in shape or differentiated:
             tiles = [tuple(slice(0, count) for count in shape)]
         result: Tensor | None = None
         for tile in progress(tiles) if progress else tiles:

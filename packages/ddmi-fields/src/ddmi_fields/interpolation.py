@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+AxisWeights = tuple[Int[Tensor, " _"], Int[Tensor, " _"], Float[Tensor, " _"]]
+
 
 def _to_index(coordinate: Tensor, count: int, align_corners: bool) -> Tensor:
     """Field coordinate in [-1, 1] to a fractional cell index, clamped to the border."""
@@ -80,8 +82,8 @@ def sample_plane_twice_differentiable(
 
 
 def _neighbours(index: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    lower = index.detach().floor().long().clamp(0, max(count - 2, 0))
-    return lower, (lower + 1).clamp(max=count - 1), (index - lower)[..., None]
+    lower = index.detach().long().clamp(0, max(count - 2, 0))  # an index is not negative
+    return lower, lower + (1 if count > 1 else 0), (index - lower)[..., None]
 
 
 def sample_plane_on_grid(
@@ -93,23 +95,32 @@ def sample_plane_on_grid(
     """`sample_plane` at all pairs of row and column coordinates, one axis after the other.
 
     The plane comes channels-last, so that each basis vector is one contiguous run.  Rows are resampled on the few
-    columns that the grid touches: the cost is that of the output, whatever the size of the plane.
+    columns that the grid touches: the cost is that of the output, whatever the size of the plane.  Elsewhere than on a
+    CPU they are resampled on all columns, as finding those would mean to wait for the device.
 
     Examples:
         >>> plane = torch.tensor([[[[0.0], [1.0]]]])  # channels-last: one row, two columns
         >>> sample_plane_on_grid(plane, columns=torch.tensor([-0.5, 0.0, 0.5]), rows=torch.zeros(1)).flatten().tolist()
         [0.0, 0.5, 1.0]
     """
-    x0, x1, wx = _axis_weights(columns, plane.shape[2], align_corners)
-    y0, y1, wy = _axis_weights(rows, plane.shape[1], align_corners)
-    first, last = (int(x0.min()), int(x1.max())) if len(x0) else (0, 0)
+    along_columns = axis_weights(columns, plane.shape[2], align_corners)
+    return resample(plane, along_columns, axis_weights(rows, plane.shape[1], align_corners))
+
+
+def resample(
+    plane: Float[Tensor, "batch rows columns channel"], columns: AxisWeights, rows: AxisWeights
+) -> Float[Tensor, "batch height width channel"]:
+    """A channels-last plane at all pairs of row and column, from what `axis_weights` says of each."""
+    (x0, x1, wx), (y0, y1, wy) = columns, rows
+    first, last = 0, plane.shape[2] - 1
+    if len(x0) and plane.device.type == "cpu":
+        first, last = int(x0.min()), int(x1.max())
     strip = plane[:, :, first : last + 1]
     strip = torch.lerp(strip.index_select(1, y0), strip.index_select(1, y1), wy[:, None, None].to(plane.dtype))
     return torch.lerp(strip.index_select(2, x0 - first), strip.index_select(2, x1 - first), wx[:, None].to(plane.dtype))
 
 
-def _axis_weights(
-    coordinates: Float[Tensor, " cell"], count: int, align_corners: bool
-) -> tuple[Int[Tensor, " cell"], Int[Tensor, " cell"], Float[Tensor, " cell"]]:
+def axis_weights(coordinates: Float[Tensor, " cell"], count: int, align_corners: bool) -> AxisWeights:
+    """The cells below and above each coordinate of an axis of `count` cells, and how much the one above counts."""
     lower, upper, weight = _neighbours(_to_index(coordinates, count, align_corners), count)
     return lower, upper, weight[..., 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -80,4 +81,5 @@ class PlaneLayout:
                 f"coordinates must have the shape (batch, query, {len(self.axes)}) in the order {self.axes!r}, "
                 f"got {tuple(coords.shape)}"
             )
-        return tuple(coords[..., [column, row]] for column, row in self.plane_axes)
+        parts = coords.unbind(-1)  # a list of places as an index would be sent to the device each time
+        return tuple(torch.stack((parts[column], parts[row]), dim=-1) for column, row in self.plane_axes)

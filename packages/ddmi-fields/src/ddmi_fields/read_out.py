@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,10 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddmi_fields.blocks import ModulatedLinear, ResidualBlock, StyledBlock, sinusoidal_embedding
+from ddmi_fields.blocks import ModulatedLinear, ResidualBlock, StyledBlock, read_joined, sinusoidal_embedding
 from ddmi_fields.layout import PlaneLayout
 
 Fusion = Literal["concat", "sum"]
+Reading = Callable[[list[Tensor], Tensor], Tensor]
+"""From embeddings, coarse to fine, and coordinates to values."""
 
 
 class ReadOut(nn.Module, ABC):
@@ -43,16 +45,33 @@ class ReadOut(nn.Module, ABC):
         condition: Tensor | float | None = None,
     ) -> Float[Tensor, "batch query channel"]: ...
 
-    def _style(self, like: Tensor, condition: Tensor | float | None) -> Tensor | None:
+    def prepared(self, condition: Tensor | float | None, batch: int) -> Reading:
+        """`forward` of `batch` functions under one condition, for many calls through which no gradient goes.
+
+        Read-outs may do once here what depends on the condition alone.
+        """
+        return lambda embeddings, coords: self(embeddings, coords, condition)
+
+    def _must_be_called(self, known: type[ReadOut]) -> bool:
+        """Whether `forward` does more than that of the `known` class: in a subclass, or by hooks, as of pruning."""
+        hooked = any(one._forward_pre_hooks or one._forward_hooks for one in self.modules())
+        return hooked or type(self).forward is not known.forward
+
+    def _style(self, batch: int, condition: Tensor | float | None) -> Tensor | None:
         """The style of a scale: one row, or one a function of the batch."""
         name = type(self).__name__
         if self.style is None:
             if condition is not None:
                 raise ValueError(f"{name}: got a condition, but was built without one; native=ROWS conditions on scale")
             return None
-        scale = torch.as_tensor(1.0 if condition is None else condition, dtype=torch.float32, device=like.device)
-        if scale.ndim > 1 or scale.numel() not in (1, like.shape[0]):
-            raise ValueError(f"{name}: the scale must be one number or ({like.shape[0]},), got {tuple(scale.shape)}")
+        condition = 1.0 if condition is None else condition
+        device = self.last_layer.device
+        if isinstance(condition, float | int):  # filled on the device: nothing is sent there
+            scale = torch.full((1,), condition, dtype=torch.float32, device=device)
+        else:
+            scale = torch.as_tensor(condition, dtype=torch.float32, device=device)
+        if scale.ndim > 1 or scale.numel() not in (1, batch):
+            raise ValueError(f"{name}: the scale must be one number or ({batch},), got {tuple(scale.shape)}")
         embedded = sinusoidal_embedding(scale.reshape(-1), self.width // 4)
         return self.style(embedded.to(self.last_layer.dtype))
 
@@ -79,6 +98,16 @@ def _last(width: int, out_channels: int, native: int | None) -> nn.Module:
     if native is None:
         return nn.Linear(width, out_channels)
     return ModulatedLinear(width, out_channels, style=width, demodulate=False)
+
+
+def _styled(block: nn.Module) -> StyledBlock:
+    assert isinstance(block, StyledBlock)
+    return block
+
+
+def _modulated(layer: nn.Module) -> ModulatedLinear:
+    assert isinstance(layer, ModulatedLinear)
+    return layer
 
 
 def _check_built(name: str, channels: Sequence[int], width: int, native: int | None) -> None:
@@ -157,7 +186,7 @@ class CoarseToFineReadOut(ReadOut):
         condition: Tensor | float | None = None,
     ) -> Float[Tensor, "batch query channel"]:
         _check_embeddings("CoarseToFineReadOut", embeddings, self.channels)
-        style = self._style(embeddings[0], condition)
+        style = self._style(len(embeddings[0]), condition)
         dtype = self.last_layer.dtype
         h = self.blocks[0](embeddings[0].to(dtype), style)
         if self.coordinates is not None:
@@ -168,6 +197,25 @@ class CoarseToFineReadOut(ReadOut):
             h = self.blocks[i + 1](h, style)
         h = self.blocks[-1](h, style)
         return self.out(h) if style is None else self.out(h, style)
+
+    def prepared(self, condition: Tensor | float | None, batch: int) -> Reading:
+        style = self._style(batch, condition)
+        if style is None or self._must_be_called(CoarseToFineReadOut):
+            return super().prepared(condition, batch)
+        first, *others, last = [_styled(block).prepared(style) for block in self.blocks]
+        out = _modulated(self.out).prepared(style)
+
+        def read(embeddings: list[Tensor], coords: Tensor) -> Tensor:
+            _check_embeddings("CoarseToFineReadOut", embeddings, self.channels)
+            coarse, *finer = [p.to(self.last_layer.dtype) for p in embeddings]
+            h = first([coarse])
+            if self.coordinates is not None:
+                h += self.coordinates(coords.to(h.dtype))
+            for i, (p, block) in enumerate(zip(finer, others, strict=True)):
+                h = block([h, p] if self.fusion == "concat" else [h.add_(self.lift[i](p))])
+            return read_joined([last([h])], *out)
+
+        return read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,12 +291,28 @@ class ConcatReadOut(ReadOut):
         condition: Tensor | float | None = None,
     ) -> Float[Tensor, "batch query channel"]:
         _check_embeddings("ConcatReadOut", embeddings, self.channels)
-        style = self._style(embeddings[0], condition)
+        style = self._style(len(embeddings[0]), condition)
         inputs = [*embeddings, coords] if self.coordinates else embeddings
         h = torch.cat([one.to(self.last_layer.dtype) for one in inputs], dim=-1)
         for block in self.blocks:
             h = block(h, style)
         return self.out(h) if style is None else self.out(h, style)
+
+    def prepared(self, condition: Tensor | float | None, batch: int) -> Reading:
+        style = self._style(batch, condition)
+        if style is None or self._must_be_called(ConcatReadOut):
+            return super().prepared(condition, batch)
+        blocks = [_styled(block).prepared(style) for block in self.blocks]
+        out = _modulated(self.out).prepared(style)
+
+        def read(embeddings: list[Tensor], coords: Tensor) -> Tensor:
+            _check_embeddings("ConcatReadOut", embeddings, self.channels)
+            parts = [p.to(self.last_layer.dtype) for p in ([*embeddings, coords] if self.coordinates else embeddings)]
+            for block in blocks:
+                parts = [block(parts)]
+            return read_joined(parts, *out)
+
+        return read
 
 
 @dataclass(frozen=True, kw_only=True)
