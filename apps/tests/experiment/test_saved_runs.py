@@ -92,22 +92,29 @@ RATES = {
 
 
 def in_0_1(experiment: Experiment) -> Experiment:
-    """What version 0.1 set otherwise in presets that have learnt since, all but `paper`."""
+    """What version 0.1 set otherwise: no workers, and, in all presets but `paper`, what they have learnt since."""
+    gan, (first, second) = experiment.gan, (experiment.vae_training, experiment.diffusion_training)
+    experiment = replace(
+        experiment,
+        vae_training=replace(first, num_workers=0),
+        diffusion_training=replace(second, num_workers=0),
+        gan=None if gan is None else replace(gan, training=replace(gan.training, num_workers=0)),
+    )
     if experiment.preset == "paper":
         return experiment
-    first, second = replace(experiment.vae_training, validate_every=0), experiment.diffusion
+    training, diffusion = replace(experiment.vae_training, validate_every=0), experiment.diffusion
     vae: Any = experiment.vae
-    steps = second.num_steps if experiment.preset == "test" else 50
-    second = replace(second, noise=NoiseConfig(prediction="v"), sampler="ddim", num_steps=steps)
+    steps = diffusion.num_steps if experiment.preset == "test" else 50
+    diffusion = replace(diffusion, noise=NoiseConfig(prediction="v"), sampler="ddim", num_steps=steps)
     if not isinstance(experiment.modality, VideoModality):  # which had its guide
-        second = replace(second, guide_after=None, guidance_scale=3.0)
+        diffusion = replace(diffusion, guide_after=None, guidance_scale=3.0)
     if (rate := RATES.get(type(experiment.modality), {}).get(experiment.preset)) is not None:
-        first = replace(first, optimizer="adamw", learning_rate=rate)
+        training = replace(training, optimizer="adamw", learning_rate=rate)
     if isinstance(experiment.modality, NerfModality):
         vae = replace(vae, encoder=replace(vae.encoder, offsets=False))
     return Experiment(
         recipe=experiment.recipe, preset=experiment.preset, modality=experiment.modality, vae=vae,
-        losses=experiment.losses, vae_training=first, gan=experiment.gan, diffusion=second,
+        losses=experiment.losses, vae_training=training, gan=experiment.gan, diffusion=diffusion,
         diffusion_training=replace(experiment.diffusion_training, validate_every=0),
     )  # fmt: skip
 

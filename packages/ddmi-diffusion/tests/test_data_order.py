@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ddmi_diffusion.data_order import BatchShare, DataOrder, StepLoader
+from ddmi_diffusion.data_order import BatchShare, DataOrder, StepLoader, with_random, workers_to_feed
 from ddmi_diffusion.randomness import StepRandom
 
 
@@ -93,3 +94,24 @@ def test_processes_and_micro_batches_load_the_parts_of_one_batch() -> None:
     ordered = [parts[0][0], parts[1][0], parts[0][1], parts[1][1]]
     for k in (0, 1):
         assert torch.equal(whole[k], torch.cat([part[k] for part in ordered]))
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "processes", "wanted"),
+    [(16, 1, 1, 8), (16, 8, 8, 1), (4, 1, 1, 3), (1, 1, 1, 0), (64, 8, 16, 7)],
+)
+def test_a_gpu_is_fed_by_the_cores_that_are_left(
+    cores: int, devices: int, processes: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    assert workers_to_feed(torch.device("cuda"), processes) == wanted
+    assert workers_to_feed(torch.device("cpu"), processes) == 0, "its cores are busy with the steps"
+
+
+def test_batches_for_a_gpu_lie_in_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self + 1000)
+    items = [torch.tensor(float(i)) for i in range(4)]
+    loader = StepLoader(items, with_random(None), BatchShare(batch_size=4), seed=0)
+    (plain,), (pinned,) = loader.batches(0, 1), loader.batches(0, 1, pinned=True)
+    assert torch.equal(pinned, plain + 1000)

@@ -74,3 +74,17 @@ def test_a_request_is_obeyed_and_auto_measures() -> None:
     assert precision.choose_precision("auto", "cpu") in ("fp32", "bf16")
     with pytest.raises(ValueError, match="choose 'auto', 'fp32' or 'bf16'"):
         precision.choose_precision("fp16", "cpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("able", "choice"), [(True, "bf16"), (False, "fp32")])
+def test_gpus_take_bf16_where_their_hardware_has_it(monkeypatch: pytest.MonkeyPatch, able: bool, choice: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able and not including_emulation)
+    assert precision.choose_precision("auto", "cuda") == choice
+
+
+@pytest.mark.parametrize(("device", "within"), [("cuda", "high"), ("cpu", "highest")])
+def test_gpus_multiply_float32_as_tf32_while_they_train(device: str, within: str) -> None:
+    assert torch.get_float32_matmul_precision() == "highest"
+    with precision.fast_products(torch.device(device)):
+        assert torch.get_float32_matmul_precision() == within
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -13,8 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ddmi_diffusion.device_transfer import map_tensors
 from ddmi_diffusion.randomness import StepRandom, mix_seed
 
 _ORDER = 5  # kind of stream, beside those of randomness.py
@@ -134,9 +136,10 @@ class StepLoader(Dataset[Any]):
         items = [self.dataset[i] for i in self.order.indices(step, positions)]
         return self.collate(items, StepRandom(self.seed, step, positions, stream=DATA_STREAM))
 
-    def batches(self, start: int, stop: int, num_workers: int = 0) -> Iterator[Any]:
+    def batches(self, start: int, stop: int, num_workers: int = 0, *, pinned: bool = False) -> Iterator[Any]:
         """Batches of steps [start, stop), in order, prepared by `num_workers` processes (0: this one).
 
+        `pinned`: in memory from which a GPU takes them without anyone waiting.
         Raises what the data set raises, whichever process read it.
         """
         loader: DataLoader[Any] = DataLoader(
@@ -150,7 +153,16 @@ class StepLoader(Dataset[Any]):
         for batch in loader:
             if isinstance(batch, _Raised):
                 raise batch.error from RuntimeError(f"in a worker process:\n{batch.trace}")
-            yield batch
+            yield map_tensors(Tensor.pin_memory, batch) if pinned else batch
+
+
+def workers_to_feed(device: torch.device, processes: int) -> int:
+    """Processes that prepare batches for one of `processes` that train, each with a device like this one."""
+    if device.type == "cpu":
+        return 0  # its cores are busy with the steps
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = min(processes, max(1, torch.cuda.device_count()))
+    return max(0, min(8, cores // here - 1))
 
 
 @dataclass(frozen=True)

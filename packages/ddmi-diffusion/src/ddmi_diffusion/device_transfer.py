@@ -33,9 +33,14 @@ def map_tensors(function: Callable[[Tensor], Tensor], nest: Any) -> Any:
     return nest
 
 
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on `device`; what comes from the host is not waited for, and must stay as it is."""
+    return tensor.to(device, non_blocking=tensor.device.type == "cpu")
+
+
 def to_device(nest: Any, device: torch.device | str) -> Any:
-    """The nest with every tensor on `device`."""
-    return map_tensors(lambda tensor: tensor.to(device), nest)
+    """The nest with every tensor on `device`, by `sent`."""
+    return map_tensors(lambda tensor: sent(tensor, device), nest)
 
 
 def detach(nest: Any) -> Any:

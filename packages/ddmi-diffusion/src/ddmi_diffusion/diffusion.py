@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioning
-from ddmi_diffusion.device_transfer import device_of
+from ddmi_diffusion.device_transfer import device_of, sent
 from ddmi_diffusion.noise import NoiseConfig
 from ddmi_diffusion.pretrained import KIND, Pretrained, describe_settings, described_settings, known_class
 from ddmi_diffusion.randomness import sampling_generators, seeded_normal
@@ -160,7 +160,8 @@ class LatentDiffusion(Pretrained):
         """
         dtype = next((p.dtype for p in self.denoiser.parameters() if p.is_floating_point()), z_t.dtype)
         spans = () if span is None else (span,)
-        output = self.denoiser(z_t.to(dtype), t, cond if cond is None else cond.to(dtype), *spans).float()
+        cond = cond if cond is None else cond.to(dtype)
+        output = self.denoiser(z_t.to(dtype), sent(t, z_t.device), cond, *spans).float()
         if self.mixing is None:
             return output
         s = torch.sigmoid(self.mixing.float()).reshape(-1, *[1] * (z_t.ndim - 2))
@@ -174,12 +175,17 @@ class LatentDiffusion(Pretrained):
         t: Float[Tensor, " batch"],
         cond: Conditioning | None = None,
     ) -> Float[Tensor, " batch"]:
-        """Mean squared error of the prediction over elements, item by item (eq. 10), min-SNR weighted where asked."""
+        """Mean squared error of the prediction over elements, item by item (eq. 10), min-SNR weighted where asked.
+
+        Times on the CPU are sent to where the latents are; those of a device are waited for.
+        """
         if tuple(z.shape[1:]) != self.shape:
             raise ValueError(f"LatentDiffusion: made for packed latents {self.shape}, got {tuple(z.shape[1:])}")
         prediction = self.predict(self.noise.add_noise(z, noise, t), t, cond)
         error = (prediction - self.noise.target(z, noise, t)).square().flatten(1).mean(1)
-        return error if self.min_snr_gamma is None else error * self.noise.min_snr_weight(t, self.min_snr_gamma)
+        if self.min_snr_gamma is None:
+            return error
+        return error * sent(self.noise.min_snr_weight(t, self.min_snr_gamma), error.device)
 
     @torch.no_grad()
     def sample(

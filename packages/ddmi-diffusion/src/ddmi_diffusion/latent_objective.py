@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ddmi_diffusion.conditioning import Conditioner, Conditioning
+from ddmi_diffusion.device_transfer import sent
 from ddmi_diffusion.diffusion import LatentDiffusion
 from ddmi_diffusion.latent_space import LatentSpace
 from ddmi_diffusion.objective import Objective
@@ -89,8 +90,8 @@ class DiffusionObjective(Objective):
     def forward(self, batch: Any, *, step: int, rng: StepRandom) -> dict[str, Any]:
         latents: LatentBatch = batch if self.moments is None else self.moments(batch)
         z = self.drawn(latents, rng)
-        times = self.diffusion.noise.sample_times(rng.spread()).to(z.device)  # evenly: a loss of less variance
-        noise = rng.normal(*z.shape[1:]).to(z)
+        times = self.diffusion.noise.sample_times(rng.spread())  # evenly: a loss of less variance
+        noise = sent(rng.normal(*z.shape[1:]), z.device)
         return {"loss": self.diffusion.loss(z, noise, times, self.condition(latents, rng)).mean()}
 
     def drawn(self, latents: LatentBatch, rng: StepRandom) -> Tensor:
@@ -98,7 +99,7 @@ class DiffusionObjective(Objective):
         if latents.std is None:
             return self.latent_space.pack(latents.mean)
         planes = tuple(
-            mean + std * rng.normal(*mean.shape[1:]).to(mean)
+            mean + std * sent(rng.normal(*mean.shape[1:]).to(mean.dtype), mean.device)
             for mean, std in zip(latents.mean, latents.std, strict=True)
         )
         return self.latent_space.pack(planes)
@@ -108,7 +109,7 @@ class DiffusionObjective(Objective):
         cond, null = self._conditions(latents)
         if cond is None or null is None or self.dropout == 0:
             return cond
-        kept = rng.uniform().to(cond.tokens.device) >= self.dropout
+        kept = sent(rng.uniform() >= self.dropout, cond.tokens.device)
         return cond.where(kept, null.to(cond.tokens.device))
 
     def _conditions(self, latents: LatentBatch) -> tuple[Conditioning | None, Conditioning | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -42,6 +42,9 @@ class LatentSpace:
     mean: tuple[Float[Tensor, " channel"], ...]
     std: tuple[Float[Tensor, " channel"], ...]
     packing: Packing = "grid"
+    _sent: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plane_shapes", tuple((int(c), int(h), int(w)) for c, h, w in self.plane_shapes))
@@ -139,19 +142,23 @@ class LatentSpace:
         shapes = [tuple(plane.shape[1:]) for plane in planes]
         if shapes != list(self.plane_shapes):
             raise ValueError(f"pack: wanted planes of {list(self.plane_shapes)}, got {shapes}")
-        white = [
-            (plane - mean.to(plane)[:, None, None]) / std.to(plane)[:, None, None]
-            for plane, mean, std in zip(planes, self.mean, self.std, strict=True)
-        ]
+        white = [(plane - mean) / std for plane, (mean, std) in zip(planes, self._statistics(planes[0]), strict=True)]
         return torch.cat(white, dim=1) if self.packing == "grid" else torch.cat([p.flatten(2) for p in white], dim=2)
 
     def unpack(self, packed: Float[Tensor, "batch *packed"]) -> Planes:
         """The inverse of `pack`."""
         white = split_planes(packed, self.plane_shapes, self.packing)
-        return tuple(
-            plane * std.to(plane)[:, None, None] + mean.to(plane)[:, None, None]
-            for plane, mean, std in zip(white, self.mean, self.std, strict=True)
-        )
+        return tuple(plane * std + mean for plane, (mean, std) in zip(white, self._statistics(packed), strict=True))
+
+    def _statistics(self, like: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Mean and std of each plane, (channels, 1, 1), where `like` is and as precise; sent to a device once."""
+        key = (like.device, like.dtype)
+        if key not in self._sent:
+            self._sent[key] = [
+                (mean.to(like)[:, None, None], std.to(like)[:, None, None])
+                for mean, std in zip(self.mean, self.std, strict=True)
+            ]
+        return self._sent[key]
 
     def tensors(self) -> dict[str, Tensor]:
         """The statistics, for a safetensors file."""

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ddmi_diffusion.conditioning import Conditioning
+from ddmi_diffusion.device_transfer import sent
 from ddmi_diffusion.diffusion import Guidance, LatentDiffusion, Packed
 from ddmi_diffusion.latent_objective import DiffusionObjective, LatentBatch
 from ddmi_diffusion.objective import Objective
@@ -75,11 +76,11 @@ class MeanFlowObjective(Objective):
         with torch.no_grad():
             latents: LatentBatch = batch if trained.moments is None else trained.moments(batch)
             z = trained.drawn(latents, rng)
-            t = 1 - rng.spread().to(z.device)  # in (0, 1], evenly: samples begin at pure noise
-            span = t * rng.uniform().to(z.device) * (rng.uniform() >= INSTANT).to(z.device)
-            noise = rng.normal(*z.shape[1:]).to(z)
+            times = 1 - rng.spread()  # in (0, 1], evenly: samples begin at pure noise
+            t, span = (sent(one, z.device) for one in (times, times * rng.uniform() * (rng.uniform() >= INSTANT)))
+            noise = sent(rng.normal(*z.shape[1:]), z.device)
             cond = trained.condition(latents, rng)
-            z_t = self.student.noise.add_noise(z, noise, t * self.student.noise.steps)
+            z_t = self.student.noise.add_noise(z, noise, times * self.student.noise.steps)
             target = self._target(z_t, t, span, cond)
         return {"loss": (self._mean_velocity(z_t, t, span, cond) - target).square().mean()}
 

@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ddmi_diffusion.device_transfer import sent
+
 Prediction = Literal["eps", "v", "x0", "flow"]
 
 
 def _per_item(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like.dtype).to(like.device).reshape(-1, *[1] * (like.ndim - 1))
+    return sent(values.to(like.dtype), like.device).reshape(-1, *[1] * (like.ndim - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,8 @@ class NoiseConfig:
     Variance preserving ("eps", "v", "x0"): alpha^2 + sigma^2 = 1 with abar = prod(1 - beta),
     beta = linspace(sqrt(beta_start), sqrt(beta_end), T)^2, as in latent diffusion.
     Flow: alpha = 1 - sigma, sigma = t / T, and the target is dz/dsigma = eps - z_0.
-    Times are in [0, T) everywhere; sampling of flow begins at T.  Computed in float64 on the CPU: not every device has
-    float64.
+    Times are in [0, T) everywhere; sampling of flow begins at T.  Computed in float64 on the CPU, as not every device
+    has float64: times that are there need not be waited for.
 
     Examples:
         >>> flow = NoiseConfig(prediction="flow")

@@ -1,9 +1,10 @@
-"""Choice between float32 and bfloat16 autocast by a short measurement."""
+"""Choice between float32 and bfloat16 autocast, and of how GPUs multiply float32."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -15,15 +16,31 @@ _GAIN = 1.2  # bfloat16 costs accuracy: "about as fast" is not enough
 def choose_precision(requested: Literal["auto", "fp32", "bf16"], device: torch.device | str) -> Precision:
     """The precision to train in on `device`.
 
-    "auto" times a small matrix product and a convolution (some ten milliseconds) and takes "bf16" only where it is
-    more than 1.2 times faster. Raises ValueError for an unknown request.
+    "auto" takes "bf16" on GPUs whose hardware has it.  On other devices it times a small matrix product and a
+    convolution (some ten milliseconds), and takes "bf16" only where it is more than 1.2 times faster.  Raises
+    ValueError for an unknown request.
     """
     if requested == "fp32" or requested == "bf16":
         return requested
     if requested != "auto":
         raise ValueError(f"precision {requested!r} is not known; choose 'auto', 'fp32' or 'bf16'")
     device = torch.device(device)
+    if device.type == "cuda":  # so small a product would tell how long a launch takes
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if _seconds(torch.float32, device) > _GAIN * _seconds(torch.bfloat16, device) else "fp32"
+
+
+@contextmanager
+def fast_products(device: torch.device) -> Iterator[None]:
+    """Within the block GPUs multiply float32 matrices as TF32, as they convolve by default: sums stay float32."""
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision(before)
 
 
 def _seconds(dtype: torch.dtype, device: torch.device) -> float:
@@ -35,8 +52,6 @@ def _seconds(dtype: torch.dtype, device: torch.device) -> float:
     def work() -> None:
         torch.nn.functional.conv2d(image, kernel, padding=1)
         matrix @ matrix
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
 
     with torch.no_grad():
         work()  # the first call chooses kernels

@@ -23,7 +23,15 @@ from ddmi_diffusion.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from ddmi_diffusion.data_order import BatchShare, Collate, Items, PlainCollate, StepLoader, with_random
+from ddmi_diffusion.data_order import (
+    BatchShare,
+    Collate,
+    Items,
+    PlainCollate,
+    StepLoader,
+    with_random,
+    workers_to_feed,
+)
 from ddmi_diffusion.device_transfer import to_device
 from ddmi_diffusion.divergence import (
     NonFiniteLossError,
@@ -38,7 +46,7 @@ from ddmi_diffusion.divergence import (
 from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.held_out import HeldOut, HeldOutCurve
 from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
-from ddmi_diffusion.precision import choose_precision
+from ddmi_diffusion.precision import choose_precision, fast_products
 from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.resumption import CHECKPOINTS, check_memory, describe_run, note_changes, starting_point
 from ddmi_diffusion.run_lock import alone_in
@@ -205,7 +213,8 @@ class Trainer:
                     for note in notes:
                         logger.info("%s", note)
                 try:
-                    self._loop(start, log, stop)
+                    with fast_products(self.accelerator.device):
+                        self._loop(start, log, stop)
                 except NonFiniteLossError as error:
                     if main:
                         mark_diverged(self.run_dir, str(error))
@@ -219,7 +228,10 @@ class Trainer:
 
     def _loop(self, start: int, log: RunLog | None, stop: StopRequest) -> None:
         config = self.config
-        batches = self.data.batches(start, config.steps, config.num_workers)
+        workers = config.num_workers
+        if workers is None:
+            workers = workers_to_feed(self.accelerator.device, self.accelerator.num_processes)
+        batches = self.data.batches(start, config.steps, workers, pinned=self.accelerator.device.type == "cuda")
         began, timed = time.perf_counter(), 0
         for step in range(start, start if self._over else config.steps):
             micros = [to_device(next(batches), self.accelerator.device) for _ in range(config.accumulate)]

@@ -98,8 +98,9 @@ class TrainerConfig(OptimizerConfig):
     patience: int | None = None
     """End after so many measurements without a lower loss of held-out items, and keep the weights of the lowest; None:
     all steps, and the last weights."""
-    num_workers: int = 0
-    """Processes that prepare batches; 0: the training process does."""
+    num_workers: int | None = None
+    """Processes that prepare batches ahead, for each training process; 0: it does so itself; None: up to 8 where there
+    is a GPU to be fed, else 0."""
     tracker: TrackerName = "auto"
     """What is told the metrics, beside metrics.jsonl; "auto": TensorBoard, in the run, where it is installed."""
     compile: bool = False
@@ -111,8 +112,10 @@ class TrainerConfig(OptimizerConfig):
         super().__post_init__()
         for name, least in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("ema_every", 1), ("keep", 1)):
             self._at_least(name, least)
-        for name, least in (("log_every", 1), ("save_every", 0), ("preview_every", 0), ("num_workers", 0), ("seed", 0)):
+        for name, least in (("log_every", 1), ("save_every", 0), ("preview_every", 0), ("seed", 0)):
             self._at_least(name, least)
+        if self.num_workers is not None:
+            self._at_least("num_workers", 0)
         self._at_least("validate_every", 0)
         if self.patience is not None and (self.patience < 1 or not self.validate_every):
             raise ValueError(
