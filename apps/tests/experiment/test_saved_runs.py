@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddmi import DDMI, RECIPES, Experiment, make_experiment
+from ddmi.experiment.config import GANTraining
 from ddmi.experiment.renamed import PRESETS, VERSION
 from ddmi.pipeline import LATENT_SPACE, read_experiment
 from ddmi.serialization import experiment_text
@@ -98,7 +99,7 @@ def in_0_1(experiment: Experiment) -> Experiment:
         experiment,
         vae_training=replace(first, num_workers=0),
         diffusion_training=replace(second, num_workers=0),
-        gan=None if gan is None else replace(gan, training=replace(gan.training, num_workers=0)),
+        gan=gan if gan == GANTraining() else replace(gan, training=replace(gan.training, num_workers=0)),
     )
     if experiment.preset == "paper":
         return experiment
