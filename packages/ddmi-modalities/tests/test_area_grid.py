@@ -7,7 +7,9 @@ import torch
 
 from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout
 from ddmi_modalities.area_grid import area_grid
+from ddmi_modalities.files.pixels import to_bytes
 from ddmi_modalities.image import ImageModality, ImageRenderOptions
+from ddmi_modalities.video import VideoRenderOptions
 
 
 @pytest.fixture(params=["xy", "xyt"])
@@ -49,3 +51,27 @@ def test_pictures_below_the_smallest_target_are_such_means() -> None:
     modality = ImageModality(size=32, target_sizes=(32, 64), target_weights=(0.5, 0.5))
     small, large = (modality.render(function, ImageRenderOptions(resolution=n)).images.float() for n in (16, 32))
     assert (small - torch.nn.functional.avg_pool2d(large, 2)).abs().max() <= 1.01
+
+
+def test_large_pictures_are_read_to_a_tolerance_and_exactly_where_asked() -> None:
+    torch.manual_seed(0)
+    basis = BasisField(PlaneLayout.image(), [[torch.randn(1, 4, 8, 8)]])
+    read_out = CoarseToFineReadOut([4], 3, width=16, native=16)
+    function = ImplicitFunction(basis, read_out).detach()
+    modality = ImageModality(source="openmoji", size=16, target_sizes=(16,), target_weights=(1.0,))
+    exact = modality.render(function, ImageRenderOptions(resolution=512, tolerance=None)).images
+    close = modality.render(function, ImageRenderOptions(resolution=512)).images
+    assert torch.equal(exact[0], to_bytes(function.grid((512, 512))[0]))
+    difference = (exact.int() - close.int()).abs()
+    assert difference.float().mean() < 0.5
+    assert difference.max() <= 5, "steps of 8 bits"
+    assert not torch.equal(exact, close)
+
+
+@pytest.mark.parametrize("options", [ImageRenderOptions, VideoRenderOptions])
+@pytest.mark.parametrize("tolerance", [0.0, -0.1, float("nan")])
+def test_a_tolerance_is_positive(
+    options: type[ImageRenderOptions] | type[VideoRenderOptions], tolerance: float
+) -> None:
+    with pytest.raises(ValueError, match=f"{options.__name__}: the tolerance is positive, or None for exact colours"):
+        options(tolerance=tolerance)

@@ -8,6 +8,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
     import torch as _torch  # noqa: F401
 
+from ddmi_fields.adaptive_grid import AdaptiveGrid
 from ddmi_fields.basis_field import BasisField
 from ddmi_fields.function import ImplicitFunction
 from ddmi_fields.grids import cell_centres, grid_coordinates
@@ -26,6 +27,7 @@ from ddmi_fields.read_out import (
 __version__ = version("ddmi-fields")
 
 __all__ = [
+    "AdaptiveGrid",
     "BasisField",
     "CoarseToFineReadOut",
     "CoarseToFineReadOutConfig",

@@ -77,6 +77,16 @@ class BasisField:
         widths = ([plane.shape[1] for plane in planes] for planes in self.fields)
         return tuple(width[0] if self.reduction == "sum" else sum(width) for width in widths)
 
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Most cells that a plane has along each axis, in the order of a grid's sizes: the last axis first."""
+        most = [1] * len(self.layout.axes)
+        for planes in self.fields:
+            for plane, (column, row) in zip(planes, self.layout.plane_axes, strict=True):
+                most[column] = max(most[column], plane.shape[3])
+                most[row] = max(most[row], plane.shape[2])
+        return tuple(reversed(most))
+
     def map(self, change: Callable[[Tensor], Tensor]) -> BasisField:
         """A basis field of the same kind whose planes are `change(plane)`."""
         return type(self)(self.layout, [[change(plane) for plane in planes] for planes in self.fields], self.reduction)

@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddmi_fields.adaptive_grid import TILE as ADAPTIVE_TILE
+from ddmi_fields.adaptive_grid import AdaptiveGrid, read_adaptively, strides_for
 from ddmi_fields.basis_field import BasisField
-from ddmi_fields.grids import Crop, cell_centres, check_crop
+from ddmi_fields.grids import Crop, boxes, cell_centres, check_crop
 from ddmi_fields.read_out import ReadOut
 
 Progress = Callable[[Iterable[tuple[slice, ...]]], Iterable[tuple[slice, ...]]]
@@ -196,6 +198,7 @@ class ImplicitFunction:
         crop: Crop | None = None,
         condition: Condition = None,
         *,
+        tolerance: float | None = None,
         progress: Progress | None = None,
     ) -> Float[Tensor, "batch channel ..."]:
         """Values at the cell centres of a regular grid, or of a crop of it.
@@ -205,16 +208,13 @@ class ImplicitFunction:
         and, where nothing that is read requires gradients, read out in tiles, so that memory is that of the result.  A
         scale-conditioned read-out gets native / rows of the full grid, unless `condition` is given.  `progress` wraps
         the tiles (such as `tqdm.tqdm`).
+
+        With a `tolerance`, in units of values, a grid finer than the planes costs far less: see `adaptive_grid`.  None:
+        every cell is read, as it is where gradients are followed.
         """
-        axes = self.basis.layout.axes
-        if len(size) != len(axes):
-            raise ValueError(
-                f"grid: {len(size)} sizes {tuple(size)} for the axes {axes!r}; "
-                f"give one an axis in the order ({', '.join(reversed(axes))})"
-            )
-        window = check_crop(size, crop)
-        if condition is None and self.native is not None:
-            condition = self.native / size[-2]
+        if tolerance is not None and not self._is_differentiated(condition):
+            return self.adaptive_grid(size, tolerance, crop, condition, progress=progress).values
+        window, condition = self._window(size, crop, condition)
         shape = [stop - start for start, stop in window]
         dtype = torch.float64 if self.basis.dtype == torch.float64 else torch.float32
         centres = [cell_centres(n, start, stop, device="cpu") for n, (start, stop) in zip(size, window, strict=True)]
@@ -233,7 +233,7 @@ class ImplicitFunction:
             values = read_out(sample(local[::-1]), coords.expand(len(self), -1, -1), given)
             return values.transpose(1, 2).unflatten(2, [len(line) for line in local])
 
-        tiles = list(_tiles(shape, self._tile()))
+        tiles = list(boxes(shape, self._tile()))
         if 0 in shape or differentiated:
             tiles = [tuple(slice(0, count) for count in shape)]
         result: Tensor | None = None
@@ -246,17 +246,69 @@ class ImplicitFunction:
         assert result is not None
         return result
 
+    def _window(
+        self, size: Sequence[int], crop: Crop | None, condition: Condition
+    ) -> tuple[tuple[tuple[int, int], ...], Condition]:
+        """What of a grid is read, and its condition.  ValueError where there is no such grid."""
+        axes = self.basis.layout.axes
+        if len(size) != len(axes):
+            raise ValueError(
+                f"grid: {len(size)} sizes {tuple(size)} for the axes {axes!r}; "
+                f"give one an axis in the order ({', '.join(reversed(axes))})"
+            )
+        window = check_crop(size, crop)
+        return window, self.native / size[-2] if condition is None and self.native is not None else condition
 
-def _tiles(shape: Sequence[int], cells: int) -> Iterator[tuple[slice, ...]]:
-    """Boxes of at most `cells` cells that tile `shape`, as close to cubes as the shape lets them be."""
-    sides = [1] * len(shape)
-    budget = cells
-    for rank, dimension in enumerate(sorted(range(len(shape)), key=lambda d: shape[d])):
-        root = max(1, math.floor(budget ** (1 / (len(shape) - rank)) + 1e-9))
-        sides[dimension] = max(1, min(shape[dimension], root))
-        budget //= sides[dimension]
-    starts = [range(0, max(count, 1), side) for count, side in zip(shape, sides, strict=True)]
-    for corner in itertools.product(*starts):
-        yield tuple(
-            slice(start, min(start + side, count)) for start, side, count in zip(corner, sides, shape, strict=True)
-        )
+    @torch.no_grad()
+    def adaptive_grid(
+        self,
+        size: Sequence[int],
+        tolerance: float,
+        crop: Crop | None = None,
+        condition: Condition = None,
+        *,
+        progress: Progress | None = None,
+    ) -> AdaptiveGrid:
+        """`grid` to a tolerance: values are off by about so much at most, and it is told how many cells were read.
+
+        Between texels of the finest plane a function is mostly smooth.  A few cells of each are read, the others are
+        interpolated from them, and read only where interpolation was seen to fail next to them.  Grids that are not
+        much finer than the planes are read as they are.  ValueError for a tolerance that is not positive, and for a
+        condition of each query.
+        """
+        window, condition = self._window(size, crop, condition)
+        if not 0 < tolerance < math.inf or (isinstance(condition, Tensor) and condition.ndim == 3):
+            raise ValueError(
+                f"adaptive_grid: wanted a positive tolerance and a condition that all cells share, got {tolerance} and "
+                f"{tuple(condition.shape) if isinstance(condition, Tensor) else condition}; grid() reads all cells"
+            )
+        shape = [stop - start for start, stop in window]
+        strides = strides_for(size, self.basis.cells)
+        if max(strides) == 1 or 0 in shape:
+            values = self.grid(size, crop, condition, progress=progress)
+            return AdaptiveGrid(values, len(self) * math.prod(shape))
+        tiles = list(boxes(shape, ADAPTIVE_TILE))
+        result: Tensor | None = None
+        evaluated = 0
+        for k, tile in enumerate(progress(tiles * len(self)) if progress else tiles * len(self)):
+            item = k // len(tiles)
+            scale = condition[item : item + 1] if isinstance(condition, Tensor) and condition.numel() > 1 else condition
+            one = self[item]
+
+            def read(cells: Sequence[Tensor], one: ImplicitFunction = one, scale: Condition = scale) -> Tensor:
+                return one(self._centres(size, cells), scale).transpose(1, 2)
+
+            part = [(start + box.start, start + box.stop) for box, (start, _) in zip(tile, window, strict=True)]
+            made = read_adaptively(read, size, part, strides, tolerance)
+            if result is None:
+                result = made.values.new_empty(len(self), made.values.shape[1], *shape)
+            result[(slice(item, item + 1), slice(None), *tile)] = made.values
+            evaluated += made.evaluated
+        assert result is not None
+        return AdaptiveGrid(result, evaluated)
+
+    def _centres(self, size: Sequence[int], cells: Sequence[Tensor]) -> Float[Tensor, "1 cell axis"]:
+        """Coordinates of cells of a grid, as `cell_centres` has them."""
+        lines = [(2 * line.double() + 1) / count - 1 for count, line in zip(size, cells, strict=True)]
+        dtype = torch.float64 if self.basis.dtype == torch.float64 else torch.float32
+        return torch.stack(lines[::-1], dim=-1)[None].float().to(self.basis.device, dtype)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -60,3 +62,18 @@ def grid_coordinates(
     lines = [cell_centres(count, start, stop, device=device) for count, (start, stop) in zip(size, window, strict=True)]
     mesh = torch.meshgrid(*lines, indexing="ij")
     return torch.stack([axis.reshape(-1) for axis in reversed(mesh)], dim=-1)[None]
+
+
+def boxes(shape: Sequence[int], cells: int) -> Iterator[tuple[slice, ...]]:
+    """Boxes of at most `cells` cells that tile `shape`, as close to cubes as the shape lets them be."""
+    sides = [1] * len(shape)
+    budget = cells
+    for rank, dimension in enumerate(sorted(range(len(shape)), key=lambda d: shape[d])):
+        root = max(1, math.floor(budget ** (1 / (len(shape) - rank)) + 1e-9))
+        sides[dimension] = max(1, min(shape[dimension], root))
+        budget //= sides[dimension]
+    starts = [range(0, max(count, 1), side) for count, side in zip(shape, sides, strict=True)]
+    for corner in itertools.product(*starts):
+        yield tuple(
+            slice(start, min(start + side, count)) for start, side, count in zip(corner, sides, shape, strict=True)
+        )

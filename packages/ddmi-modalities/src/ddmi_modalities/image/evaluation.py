@@ -73,7 +73,7 @@ def evaluate_images(
     result = reconstruction_quality(modality, model, compared, settings.ratios)
     result |= {"count/pairs": len(compared), "size/frechet": modality.size}
     for ratio in settings.frechet_ratios:
-        options = ImageRenderOptions(resolution=int(ratio * modality.size))
+        options = ImageRenderOptions(resolution=int(ratio * modality.size), tolerance=None)
         what = f"images of {options.size[0]} x {options.size[1]}"
         suffix = "" if ratio == 1 else f"/{options.size[0]}"
         for key, network in judges.items():
@@ -105,7 +105,7 @@ def reconstruction_quality(
     modality: ImageModality, model: FunctionSource, items: Sequence[ImageItem], ratios: Sequence[float]
 ) -> dict[str, float]:
     """PSNR and SSIM of reconstructions at several multiples of the encoder's size, with bicubic enlargements beside."""
-    native = ImageRenderOptions(resolution=modality.size)
+    native = ImageRenderOptions(resolution=modality.size, tolerance=None)
     true_native = modality.truth(items, native).images
     function = model.reconstruct(modality.inputs(items))
     made_native = modality.render(function, native).images
@@ -113,7 +113,7 @@ def reconstruction_quality(
     for ratio in ratios:
         size = int(ratio * modality.size)
         logger.info("reconstructions of %d held-out images at %d x %d", len(items), size, size)
-        options = ImageRenderOptions(resolution=size)
+        options = ImageRenderOptions(resolution=size, tolerance=None)
         ways: dict[str, list[Tensor]] = {"": []}
         for start in range(0, len(items), CHUNK):
             part = slice(start, start + CHUNK)

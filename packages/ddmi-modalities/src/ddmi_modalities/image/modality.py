@@ -150,7 +150,10 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
         def shown(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
             return progress(tiles, what=f"reading {options.size[0]} x {options.size[1]}", delay=3)
 
-        values = area_grid(function, options.size, min(self.size, *self.target_sizes), options.crop, progress=shown)
+        values = area_grid(
+            function, options.size, min(self.size, *self.target_sizes), options.crop,
+            tolerance=options.tolerance, progress=shown,
+        )  # fmt: skip
         return ImageRendering(to_bytes(values).cpu())
 
     def truth(self, items: Sequence[ImageItem], options: ImageRenderOptions) -> ImageRendering:

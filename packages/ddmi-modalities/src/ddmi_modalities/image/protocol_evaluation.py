@@ -267,12 +267,14 @@ class _Drawing:
     def render(self, functions: ImplicitFunction, start: int) -> UInt8[Tensor, "_ 3 rows columns"]:
         """Of functions, the first of which has the number `start`."""
         if self.window is None:
-            return self.modality.render(functions, ImageRenderOptions(resolution=self.resolution)).images
+            exact = ImageRenderOptions(resolution=self.resolution, tolerance=None)
+            return self.modality.render(functions, exact).images
         made = []
         for number, function in enumerate(functions, start=start):
             top, left = self._corner(1, number)
             crop = ((top, top + self.window), (left, left + self.window))
-            made.append(self.modality.render(function, ImageRenderOptions(resolution=self.resolution, crop=crop)))
+            exact = ImageRenderOptions(resolution=self.resolution, crop=crop, tolerance=None)
+            made.append(self.modality.render(function, exact))
         return torch.cat([one.images for one in made])
 
     def _corner(self, side: int, number: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ddmi_modalities.area_grid import TOLERANCE, check_tolerance
 from ddmi_modalities.files.pixels import to_picture
 from ddmi_modalities.files.sheets import contact_sheet
 from ddmi_modalities.files.whole import save_picture
@@ -23,8 +24,12 @@ class ImageRenderOptions:
     """Pixels of the whole image: one number for a square, or (rows, columns)."""
     crop: Crop | None = None
     """Draw only this window, ((first row, row after the last), (first column, column after the last))."""
+    tolerance: float | None = TOLERANCE
+    """By which colours, in [-1, 1], may be off where there are many pixels to a cell of the planes: large pictures take
+    a small part of the time.  None: every pixel is read out."""
 
     def __post_init__(self) -> None:
+        check_tolerance("ImageRenderOptions", self.tolerance)
         if min(self.size) < 1:
             raise ValueError(f"ImageRenderOptions: the resolution must be positive, got {self.resolution}")
         for (start, stop), count in zip(self.crop or (), self.size, strict=False):

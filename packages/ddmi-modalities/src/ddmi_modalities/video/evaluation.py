@@ -87,7 +87,7 @@ def clip_sets(
     modality: VideoModality, model: FunctionSource, network: FeatureNetwork, seed: int
 ) -> FeatureSets[ClipItem]:
     """What a network sees of clips at the encoder's size."""
-    options = VideoRenderOptions(resolution=modality.size)
+    options = VideoRenderOptions(resolution=modality.size, tolerance=None)
     return FeatureSets(
         model=model,
         network=network,
@@ -103,7 +103,7 @@ def reconstruction_quality(
     modality: VideoModality, model: FunctionSource, items: Sequence[ClipItem]
 ) -> dict[str, float]:
     """PSNR and SSIM of reconstructed frames; `psnr/mean_frame` repeats the true clip's mean frame instead."""
-    options = VideoRenderOptions(resolution=modality.size)
+    options = VideoRenderOptions(resolution=modality.size, tolerance=None)
     rows = []
     for group in _groups(items):
         true = modality.truth(group, options).clips

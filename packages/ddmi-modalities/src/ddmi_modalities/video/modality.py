@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -173,9 +174,9 @@ class VideoModality(Modality[ClipItem, GridQuery, VideoRenderOptions, VideoRende
         def shown(tiles: Iterable[tuple[slice, ...]]) -> Iterable[tuple[slice, ...]]:
             return progress(tiles, what=f"reading {' x '.join(map(str, size))}", delay=3)
 
-        clips = [
-            to_bytes(area_grid(one, size, min(self.size, *self.target_sizes), progress=shown)).cpu() for one in function
-        ]
+        how: dict[str, Any] = dict(tolerance=options.tolerance, progress=shown)
+        least = min(self.size, *self.target_sizes)
+        clips = [to_bytes(area_grid(one, size, least, **how)).cpu() for one in function]
         return VideoRendering(torch.cat(clips).transpose(1, 2).contiguous(), options.rate(self.frames))
 
     @torch.no_grad()

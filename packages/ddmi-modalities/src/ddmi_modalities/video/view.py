@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ddmi_modalities.area_grid import TOLERANCE, check_tolerance
 from ddmi_modalities.files.clips import FASTEST, SLOWEST, check_fps, save_gif, save_mp4
 from ddmi_modalities.files.whole import save_picture
 
@@ -32,8 +33,12 @@ class VideoRenderOptions:
     """How long the clip lasts, where that is known; `fps` then decides how many frames are made."""
     resolution: int | tuple[int, int] = 64
     """Pixels of a frame: one number for a square, or (rows, columns)."""
+    tolerance: float | None = TOLERANCE
+    """By which colours, in [-1, 1], may be off where frames are much finer than the planes; None: every pixel is read
+    out."""
 
     def __post_init__(self) -> None:
+        check_tolerance("VideoRenderOptions", self.tolerance)
         if self.frames is not None and self.frames < 1:
             raise ValueError(f"VideoRenderOptions: frames counts from 1, got {self.frames}")
         if self.fps is not None:
