@@ -60,6 +60,14 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
         assert (tmp_path / "site" / place).exists(), place
 
 
+def test_the_site_lists_whose_code_is_run() -> None:
+    listed = documentation.run_table(documentation.sources())
+    for path in {*with_code(slow=False), *with_code(slow=True)}:
+        (row,) = [line for line in listed.splitlines() if f"({documentation.sources()[path]})" in line]
+        counts = [sum(int(cell or 0) for cell in row.split(" | ")[1:3])]
+        assert counts == [sum(block.runs for block in documentation.blocks(path.read_text()))]
+
+
 def test_a_link_that_leads_nowhere_is_refused() -> None:
     source = ROOT / "docs" / "index.md"
     with pytest.raises(ValueError, match=r"docs/index.md: links to none.md, which is not there; mend the link"):

@@ -174,6 +174,30 @@ def notebook(text: str) -> dict[str, Any]:
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
 
+def run_table(places: dict[Path, Path]) -> str:
+    """A page: which document's code is run, where, and what is not."""
+    lines = [
+        "# Code that is run",
+        "",
+        "Blocks of code of each document: those that the tests run at every change, those that `nox -s docs` adds, and"
+        " those that are not run, with the reason. The tests of how-to pages run the files that those pages show.",
+        "",
+        "| document | at every change | `nox -s docs` | not run |",
+        "|---|---|---|---|",
+    ]
+    for source, place in sorted(places.items(), key=lambda pair: pair[1]):
+        found = blocks(source.read_text(encoding="utf-8")) if source.suffix == ".md" else []
+        ran = [one for one in found if one.runs]
+        slow = [one for one in ran if one.slow or place.parent.name == "tutorials"]  # which run as notebooks
+        quick = [one for one in ran if one not in slow]
+        never = [one.mark.removeprefix("not run: ") for one in found if one.never]
+        if quick or slow or never:
+            reasons = "; ".join(dict.fromkeys(never))
+            told = f"{len(never)}: {reasons}" if never else ""
+            lines.append(f"| [{place.with_suffix('')}]({place}) | {len(quick) or ''} | {len(slow) or ''} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
 def assemble(out: Path) -> None:
     """Everything that the site shows, below `out`."""
     shutil.rmtree(out, ignore_errors=True)
@@ -187,6 +211,7 @@ def assemble(out: Path) -> None:
                 (out / place).with_suffix(".ipynb").write_text(json.dumps(notebook(text), indent=1), encoding="utf-8")
         else:
             shutil.copy(source, out / place)
+    (out / "code.md").write_text(run_table(places), encoding="utf-8")
 
 
 def loads_from_elsewhere(site: Path) -> list[str]:
