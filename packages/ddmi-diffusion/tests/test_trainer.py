@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -467,3 +468,23 @@ def test_batches_of_any_nest_move() -> None:
     assert moved["n"] is None
     assert not nest["r"].value.is_meta
     assert not detach(nest)["r"].rest[0].requires_grad
+
+
+def test_a_training_says_that_it_has_become_slow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.001
+        return now[0]
+
+    def slower(steps_done: int, _: Trainer) -> None:
+        now[0] += 1.0 if steps_done < 5 else 10.0
+
+    monkeypatch.setattr(time, "perf_counter", clock)
+    with caplog.at_level(logging.WARNING, logger="ddmi"):
+        trainer = tiny.trainer(tmp_path, log_every=1, steps=12)
+        trainer.callback = slower
+        trainer.fit()
+    assert caplog.text.count("times as long as before") == 1

@@ -46,6 +46,7 @@ from ddmi_diffusion.divergence import (
 from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.held_out import HeldOut, HeldOutCurve
 from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
+from ddmi_diffusion.pace import Pace
 from ddmi_diffusion.precision import choose_precision, fast_products
 from ddmi_diffusion.randomness import StepRandom
 from ddmi_diffusion.resumption import CHECKPOINTS, check_memory, describe_run, note_changes, starting_point
@@ -232,7 +233,7 @@ class Trainer:
         if workers is None:
             workers = workers_to_feed(self.accelerator.device, self.accelerator.num_processes)
         batches = self.data.batches(start, config.steps, workers, pinned=self.accelerator.device.type == "cuda")
-        began, timed = time.perf_counter(), 0
+        began, timed, pace = time.perf_counter(), 0, Pace()
         for step in range(start, start if self._over else config.steps):
             micros = [to_device(next(batches), self.accelerator.device) for _ in range(config.accumulate)]
             stopping, values = self._step(step, micros, stop)
@@ -249,6 +250,8 @@ class Trainer:
                 began, timed = time.perf_counter(), 0
                 if log is not None:
                     log.write(step, {**self.metrics, "seconds": seconds})
+                    if self.accelerator.device.type == "cpu" and (slower := pace.look(seconds)) is not None:
+                        logger.warning("%s", slower)
             if log is not None:
                 log.advance()
             if done in self.milestones:  # before a checkpoint says that it is past
