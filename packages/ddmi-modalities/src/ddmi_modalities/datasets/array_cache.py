@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,11 @@ def default_cache() -> Path:
     """`$XDG_CACHE_HOME/ddmi`, or `~/.cache/ddmi`."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ddmi"
+
+
+def free_bytes(folder: Path) -> int:
+    """Of the disk that a folder is on, or will be."""
+    return shutil.disk_usage(next(one for one in (folder, *folder.absolute().parents) if one.exists())).free
 
 
 def cached_array(file: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Fill, doing: str) -> NDArray[Any]:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import PIL
+import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from ddmi_modalities.datasets.array_cache import default_cache
-from ddmi_modalities.datasets.checked_sources import check_sources, content_digest
+from ddmi_modalities.datasets.array_cache import default_cache, free_bytes
+from ddmi_modalities.datasets.checked_sources import check_sources, content_digest, stamp
 from ddmi_modalities.datasets.left_out import leave_out
+from ddmi_modalities.datasets.shared_rows import SharedRows
 from ddmi_modalities.datasets.splits import Split, check_split
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_tensor
 from ddmi_modalities.files.text import named_file, read_lines
 from ddmi_modalities.image.data.folder_split import pictures_of_split
+
+logger = logging.getLogger("ddmi")
+
+MOST_OF_FREE = 0.25
+"""Part of the free disk that pixels may take."""
 
 
 def caption_file(picture: Path) -> Path | None:
@@ -32,6 +43,10 @@ class Photograph:
     root: Path
     name: str
     """The path below the root, with forward slashes."""
+    index: int = 0
+    """Its row in `kept`."""
+    kept: Mapping[int, SharedRows] = field(default_factory=dict)
+    """Pixels on disk, by size, of all pictures of the folder."""
 
     @property
     def caption(self) -> str | None:
@@ -45,12 +60,18 @@ class Photograph:
         return centre_square(open_picture(self.root / self.name))
 
     def pixels(self, size: int) -> UInt8[Tensor, "3 size size"]:
-        if size < 1:
-            raise ValueError(f"ImageFolder: a picture needs a size of at least 1 pixel, got {size}")
-        return to_tensor(resize_square(self._square, size))
+        return self.window(size, 0, 0, size)
 
     def window(self, size: int, top: int, left: int, side: int) -> UInt8[Tensor, "3 side side"]:
-        return self.pixels(size)[:, top : top + side, left : left + side]
+        if size < 1:
+            raise ValueError(f"ImageFolder: a picture needs a size of at least 1 pixel, got {size}")
+        if size not in self.kept:
+            return self._resized(size)[:, top : top + side, left : left + side]
+        pixels = self.kept[size].row(self.index, lambda: self._resized(size).numpy())
+        return torch.from_numpy(pixels[:, top : top + side, left : left + side].copy())  # a row is read only
+
+    def _resized(self, size: int) -> UInt8[Tensor, "3 size size"]:
+        return to_tensor(resize_square(self._square, size))
 
 
 class ImageFolder:
@@ -60,13 +81,17 @@ class ImageFolder:
     that training will not stop at a broken one; what was found is remembered in the cache by path, size and time of
     change.
 
+    Pixels of the sizes that will be asked for are kept on disk as they are asked for, where they take no more than a
+    part of what is free there: decoding and resizing a large picture takes tens of milliseconds, reading it again none.
+
     Args:
         root: The folder; links are followed, hidden parts left out.
         split: "train" or "test".
         classes, held_out: See `pictures_of_split`.
         min_size: Pictures whose shorter side has fewer pixels are left out.
         strict: Refuse the folder when any picture is broken or too small, instead of leaving it out.
-        cache: Where to remember which files are sound, default `$XDG_CACHE_HOME/ddmi`.
+        sizes: Pixels a side that will be asked for.
+        cache: Where to keep pixels, and which files are sound, default `$XDG_CACHE_HOME/ddmi`.
 
     Raises:
         ValueError: There is no such folder or class, it has no usable picture in this split, or `strict`
@@ -82,6 +107,7 @@ class ImageFolder:
         held_out: int = 0,
         min_size: int = 16,
         strict: bool = False,
+        sizes: Sequence[int] = (),
         cache: Path | None = None,
     ) -> None:
         check_split(split)
@@ -109,12 +135,36 @@ class ImageFolder:
                 f"ImageFolder: no image for the split {split!r} below {str(self.root)!r}; add images, or folders named "
                 "train and test"
             )
+        self._kept = self._pixels(sizes, f"{split} {sorted(classes)} {held_out}")
+
+    def _pixels(self, sizes: Sequence[int], which: str) -> dict[int, SharedRows]:
+        """Where pixels of these sizes are kept; of those that there is room for, the smallest first."""
+        folder = self._cache / "pictures"
+        stamps = [(name, stamp(self.root / name)) for name in self.names]
+        place, state = _hash(f"{self.root} {which}"), _hash(f"{PIL.__version__} {stamps}")
+        for stale in folder.glob(f"{place}-*.raw"):  # of the folder as it was
+            if not stale.name.startswith(f"{place}-{state}-"):
+                with suppress(OSError):
+                    stale.unlink()
+        room = MOST_OF_FREE * free_bytes(folder)
+        kept = {}
+        for size in sorted({*sizes}):
+            rows = SharedRows(folder / f"{place}-{state}-{size}.raw", len(self.names), (3, size, size))
+            room -= 0 if rows.file.exists() else rows.bytes
+            if room < 0:
+                logger.info(
+                    "pictures of %d x %d are decoded anew each time: %.1f GB of them would take more than a quarter of "
+                    "what is free in %s; set XDG_CACHE_HOME to a larger disk", size, size, rows.bytes / 1e9, folder,
+                )  # fmt: skip
+                break
+            kept[size] = rows
+        return kept
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Photograph:
-        return Photograph(self.root, self.names[index])
+        return Photograph(self.root, self.names[index], range(len(self))[index], self._kept)
 
     def digest(self) -> str:
         """A hash of the content of all pictures."""
@@ -126,6 +176,10 @@ class ImageFolder:
             f"pictures of {min(self._sides)} to {max(self._sides)} pixels on the shorter side, "
             f"{len(self.skipped)} left out"
         )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _shorter_side(file: Path) -> int:

@@ -51,7 +51,7 @@ def open_images(
         Layout(
             "a folder of pictures",
             Path.is_dir,
-            lambda root: ImageFolder(root, split, classes=classes, held_out=held_out, cache=cache),
+            lambda root: ImageFolder(root, split, classes=classes, held_out=held_out, sizes=sizes, cache=cache),
         ),
     )
     return open_source(source, {"openmoji": lambda: OpenMoji(split, cache, sizes=kept)}, layouts)
