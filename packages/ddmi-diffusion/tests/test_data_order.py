@@ -34,18 +34,19 @@ def test_a_batch_may_span_many_epochs_of_a_tiny_data_set() -> None:
     assert sorted(DataOrder(2, 9, seed=0).indices(0, range(8))) == [0] * 4 + [1] * 4
 
 
-@pytest.mark.parametrize(("processes", "accumulate"), [(1, 1), (2, 1), (1, 4), (2, 2)])
-def test_shares_partition_the_batch(processes: int, accumulate: int) -> None:
-    positions = []
-    for rank in range(processes):
-        share = BatchShare(batch_size=8, accumulate=accumulate, processes=processes, rank=rank)
-        positions += [p for micro in range(accumulate) for p in share.positions(micro)]
-    assert sorted(positions) == list(range(8))
+@pytest.mark.parametrize("processes", [1, 2, 4, 5, 8, 16])
+@pytest.mark.parametrize(("batch", "parts"), [(20, 5), (25, 5), (16, 1), (17, 3)])
+def test_any_number_of_processes_shares_a_batch_about_evenly(batch: int, parts: int, processes: int) -> None:
+    shares = [BatchShare.of_process(batch, parts, processes, rank) for rank in range(processes)]
+    micros = [share.positions(micro) for share in shares for micro in range(share.accumulate)]
+    assert sorted(position for micro in micros for position in micro) == list(range(batch))
+    assert len(micros) >= parts, "each fits a device that takes a part"
+    assert {len(micro) for micro in micros} <= {batch // len(micros), batch // len(micros) + 1}
 
 
 def test_a_batch_that_cannot_be_split_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ValueError, match="make it a multiple of 6"):
-        BatchShare(batch_size=8, accumulate=3, processes=2)
+    with pytest.raises(ValueError, match="make it 9 or more, or take fewer"):
+        BatchShare(batch_size=8, accumulate=3, processes=3)
 
 
 def test_empty_data_is_refused() -> None:

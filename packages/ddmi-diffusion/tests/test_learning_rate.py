@@ -39,7 +39,7 @@ def test_constant_and_a_warm_up_longer_than_the_run() -> None:
     ("change", "message"),
     [
         ({"steps": 0}, "steps must be at least 1"),
-        ({"batch_size": 6, "accumulate": 4}, "make it a multiple of 4"),
+        ({"batch_size": 3, "accumulate": 4}, "make it 4 or more"),
         ({"learning_rate": 0.0}, "need 0 <= floor <= peak"),
         ({"schedule": "constant", "learning_rate": 0.0}, "need peak > 0"),
         ({"warmup": -1}, "warmup >= 0"),

@@ -117,19 +117,22 @@ def test_sigkill_in_a_save_leaves_the_checkpoint_before_it(tmp_path: Path, whole
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_two_processes_follow_one_to_rounding(tmp_path: Path, optimizer: str) -> None:
+@pytest.mark.parametrize(("optimizer", "batch", "parts"), [("adamw", 8, 2), ("muon", 8, 2), ("adamw", 7, 3)])
+def test_two_processes_follow_one_to_rounding(tmp_path: Path, optimizer: str, batch: int, parts: int) -> None:
+    """Also where they share unevenly: 7 items in 3 parts are parts of 2, 2 and 3 alone, of 1 and 2, 2 and 2 for two."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
-    options = ["--dropout", "0", "--accumulate", "2", "--optimizer", optimizer, "--validate-every", "7"]
+    options = ["--dropout", "0", "--accumulate", str(parts), "--optimizer", optimizer, "--validate-every", "7"]
+    options += ["--batch-size", str(batch)]
     line = [*launch, str(SCRIPT), str(tmp_path / "two"), *options]
     done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("of 2 processes") == 2  # `--cpu` in the place of `--multi_gpu` would start one
-    tiny.trainer(tmp_path / "one", dropout=0.0, accumulate=2, optimizer=optimizer, validate_every=7).fit()
+    alone = dict(dropout=0.0, accumulate=parts, batch_size=batch, optimizer=optimizer, validate_every=7)
+    tiny.trainer(tmp_path / "one", **alone).fit()
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     for name in one:
         if not name.split("/")[0].endswith("optimizer"):

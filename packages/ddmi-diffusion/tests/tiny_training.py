@@ -119,6 +119,7 @@ if __name__ == "__main__":
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=BATCH)
     parser.add_argument("--optimizer", default="adamw")
     parser.add_argument("--validate-every", type=int, default=0)
     parser.add_argument("--die-in-save", action="store_true")
@@ -127,6 +128,7 @@ if __name__ == "__main__":
     if options.die_in_save:
         _kill_in_second_save()
     changes = {"num_workers": options.workers, "accumulate": options.accumulate, "optimizer": options.optimizer}
+    changes["batch_size"] = options.batch_size
     changes["validate_every"] = options.validate_every
     trained = trainer(options.run_dir, delay=options.delay, dropout=options.dropout, **changes)
     trained.fit()

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ddmi_diffusion import OptimizerConfig, StepRandom, TrainerConfig
+from ddmi_diffusion.data_order import BatchShare
 from ddmi_diffusion.device_transfer import to_device
 from ddmi_diffusion.precision import choose_precision
 from ddmi_diffusion.trained_objective import TrainedObjective
@@ -78,7 +79,8 @@ def measure_step(
         rng = [StepRandom(config.seed, 0, range(count), stream=1)]
         batch = to_device(batches(count, StepRandom(config.seed, 0, range(count))), accelerator.device)
         times.append(_now(accelerator.device))
-        shared: dict[str, Any] = dict(seed=config.seed, stream=1, bf16=bf16)
+        items = count * accelerator.num_processes
+        shared: dict[str, Any] = dict(items=items, seed=config.seed, stream=1, bf16=bf16)
         gradients = trained.backward([batch], rng, 0, **shared)
         if second is not None:
             second.backward([{"batch": batch, "aux": gradients.aux[0]}], rng, 0, **shared)
@@ -88,7 +90,8 @@ def measure_step(
         times.append(_now(accelerator.device))
         return times[1] - times[0], times[2] - times[1], times[3] - times[2]
 
-    micro = -(-config.batch_size // (config.accumulate * accelerator.num_processes))
+    share = BatchShare.of_process(config.batch_size, config.accumulate, accelerator.num_processes, 0)
+    micro = -(-config.batch_size // (share.accumulate * accelerator.num_processes))
     counted, once = [0], 0.0
     for count in (1, 2)[:micro]:
         kept = _Kept(both)
@@ -100,7 +103,7 @@ def measure_step(
     allowed = int(min(PATIENCE / once, (_free(accelerator.device) - fixed) / max(1, each)))
     measured = max(1, min(micro, allowed))
     data, passes, update = step(measured)
-    times = micro / measured * config.accumulate
+    times = micro / measured * share.accumulate
     return StepCost(
         seconds=times * (data + passes) + update,
         data_seconds=times * data,

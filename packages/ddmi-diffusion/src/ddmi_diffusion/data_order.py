@@ -108,17 +108,21 @@ class BatchShare:
 
     def __post_init__(self) -> None:
         parts = self.accumulate * self.processes
-        if self.batch_size < 1 or self.batch_size % parts:
+        if self.batch_size < parts:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be split evenly over {self.processes} process(es) x "
-                f"{self.accumulate} accumulation step(s); make it a multiple of {parts}"
+                f"batch_size {self.batch_size} is less than {self.processes} process(es) x {self.accumulate} "
+                f"micro-batch(es), which would have nothing to do; make it {parts} or more, or take fewer of them"
             )
+
+    @classmethod
+    def of_process(cls, batch_size: int, parts: int, processes: int, rank: int) -> BatchShare:
+        """The share of a process where a batch is split into at least so many parts, as equal as they can be."""
+        return cls(batch_size=batch_size, accumulate=-(-parts // processes), processes=processes, rank=rank)
 
     def positions(self, micro: int) -> range:
         """Positions of micro-batch `micro` of this process: contiguous, and disjoint from all others of the step."""
-        size = self.batch_size // (self.accumulate * self.processes)
-        start = (micro * self.processes + self.rank) * size
-        return range(start, start + size)
+        part, parts = micro * self.processes + self.rank, self.accumulate * self.processes
+        return range(self.batch_size * part // parts, self.batch_size * (part + 1) // parts)
 
 
 class StepLoader(Dataset[Any]):

@@ -73,7 +73,7 @@ class HeldOutCurve:
     @torch.no_grad()
     def _means(self, objective: nn.Module, done: int, bf16: bool) -> dict[str, float]:
         """Of all processes' batches: each takes every n-th, and one that is left without reports zeros."""
-        accelerator, size = self._accelerator, self._config.batch_size // self._config.accumulate
+        accelerator, size = self._accelerator, -(-self._config.batch_size // self._config.accumulate)
         count = min(len(self._held_out.items), self._held_out.most)
         batches = -(-count // size)
         mine = range(accelerator.process_index, batches, accelerator.num_processes)

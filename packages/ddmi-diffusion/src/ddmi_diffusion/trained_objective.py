@@ -49,7 +49,7 @@ class Gradients:
     """What the backward passes of a step left behind; the gradients themselves are in the parameters."""
 
     scalars: dict[str, Tensor]
-    """The objective's scalars, detached, averaged over this process's micro-batches."""
+    """The objective's scalars, detached, whose mean over the processes is that of the batch."""
     aux: list[Any]
     """One entry for each micro-batch, detached."""
     norm: Tensor
@@ -121,9 +121,17 @@ class TrainedObjective:
         self._optimizers.append(([name for names in groups.values() for name in names], made))
 
     def backward(
-        self, batches: Sequence[Any], randoms: Sequence[StepRandom], step: int, *, seed: int, stream: int, bf16: bool
+        self,
+        batches: Sequence[Any],
+        randoms: Sequence[StepRandom],
+        step: int,
+        *,
+        items: int,
+        seed: int,
+        stream: int,
+        bf16: bool,
     ) -> Gradients:
-        """Accumulate the gradient of the mean loss over the micro-batches, and clip it.
+        """Accumulate the gradient of the mean loss over the `items` of all processes' micro-batches, and clip it.
 
         torch's global generator is seeded before each forward: layers such as dropout draw from it.
         """
@@ -135,15 +143,17 @@ class TrainedObjective:
         for micro, (batch, rng) in enumerate(zip(batches, randoms, strict=True)):
             torch.manual_seed(mix_seed(_GLOBAL, seed, step, stream, micro, self._accelerator.process_index))
             last = micro == len(batches) - 1
+            # losses are means over a micro-batch, and processes are averaged afterwards
+            weight = len(rng) * self._accelerator.num_processes / items
             with nullcontext() if last else self._accelerator.no_sync(self._wrapped):
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                     result = self._wrapped(batch, step=step, rng=rng)
                 loss = _checked_loss(result, type(self.objective).__name__)
-                self._accelerator.backward(loss / len(batches))
+                self._accelerator.backward(loss * weight)
             aux.append(detach(result.get("aux")))
             for name, value in result.items():
                 if name != "aux":
-                    scalar = torch.as_tensor(value).detach().float().to(device).reshape(()) / len(batches)
+                    scalar = torch.as_tensor(value).detach().float().to(device).reshape(()) * weight
                     totals[name] = totals[name] + scalar if name in totals else scalar
         limit = math.inf if self.config.grad_clip is None else self.config.grad_clip
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)

@@ -127,11 +127,8 @@ class Trainer:
             cpu=config.cpu, mixed_precision="no", kwargs_handlers=[unused], log_with=log_with(config.tracker),
             project_dir=self.run_dir,
         )  # fmt: skip
-        self.share = BatchShare(
-            batch_size=config.batch_size,
-            accumulate=config.accumulate,
-            processes=self.accelerator.num_processes,
-            rank=self.accelerator.process_index,
+        self.share = BatchShare.of_process(
+            config.batch_size, config.accumulate, self.accelerator.num_processes, self.accelerator.process_index
         )
         collate = with_random(collate)
         self.data = StepLoader(dataset, collate, self.share, config.seed)
@@ -235,7 +232,7 @@ class Trainer:
         batches = self.data.batches(start, config.steps, workers, pinned=self.accelerator.device.type == "cuda")
         began, timed, pace = time.perf_counter(), 0, Pace()
         for step in range(start, start if self._over else config.steps):
-            micros = [to_device(next(batches), self.accelerator.device) for _ in range(config.accumulate)]
+            micros = [to_device(next(batches), self.accelerator.device) for _ in range(self.share.accumulate)]
             stopping, values = self._step(step, micros, stop)
             done, timed = step + 1, timed + 1
             if self.ema is not None:
@@ -311,7 +308,9 @@ class Trainer:
     def _backward(self, trained: TrainedObjective, micros: list[Any], step: int, stream: int) -> Gradients:
         seed = self.config.seed
         randoms = [StepRandom(seed, step, self.share.positions(m), stream=stream) for m in range(len(micros))]
-        return trained.backward(micros, randoms, step, seed=seed, stream=stream, bf16=self.precision == "bf16")
+        return trained.backward(
+            micros, randoms, step, items=self.share.batch_size, seed=seed, stream=stream, bf16=self.precision == "bf16"
+        )
 
     def _agree(self, step: int, gradients: Gradients, stop: StopRequest) -> bool:
         """Whether to stop after this step: all processes come to the same answer, also about a loss gone wrong."""

@@ -74,7 +74,8 @@ class TrainerConfig(OptimizerConfig):
     batch_size: int
     """Items of a step, over all processes and accumulation steps."""
     accumulate: int = 1
-    """Micro-batches that a process splits its part of a batch into, to save memory."""
+    """Parts that a batch is split into so that one fits a device.  Processes share them: 5 parts are 2 micro-batches
+    for each of 4 processes, and one for each of 8."""
     ema_decay: float = 0.999
     """Decay of the moving average of the weights; 0: none is kept."""
     ema_every: int = 1
@@ -121,10 +122,10 @@ class TrainerConfig(OptimizerConfig):
             raise ValueError(
                 f"patience {self.patience} counts measurements from 1 and needs validate_every; None: all steps"
             )
-        if self.batch_size % self.accumulate:
+        if self.batch_size < self.accumulate:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be split into accumulate {self.accumulate} equal micro-batches; "
-                f"make it a multiple of {self.accumulate}"
+                f"batch_size {self.batch_size} cannot be split into accumulate {self.accumulate} micro-batches; make "
+                f"it {self.accumulate} or more"
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}; 0 switches the average off")
