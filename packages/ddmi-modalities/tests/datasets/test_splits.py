@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ddmi_modalities.datasets.splits import evenly_spaced, listed_split, split_folders, split_of
@@ -44,8 +45,21 @@ def test_names_that_end_in_a_split(tmp_path: Path) -> None:
 
 
 def test_indices_are_spaced_evenly() -> None:
-    assert evenly_spaced(10, 4) == [0, 2, 5, 7]
+    assert evenly_spaced(10, 4) == [0, 3, 5, 9]
     assert evenly_spaced(3, 9) == [0, 1, 2]
+    assert evenly_spaced(0, 5) == []
+
+
+@pytest.mark.parametrize(("length", "count"), [(3000, 100), (1000, 100), (793, 100), (100, 99), (4096, 64)])
+@pytest.mark.parametrize("kinds", [2, 3, 4, 5, 8])
+def test_items_that_are_looked_at_are_of_all_kinds_where_kinds_take_turns(length: int, count: int, kinds: int) -> None:
+    chosen = evenly_spaced(length, count)
+    assert sorted(set(chosen)) == chosen
+    assert len(chosen) == count
+    parts = np.array([number * count // length for number in chosen])
+    assert np.abs(parts - np.arange(count)).max() <= 1, "spread over all of them"
+    counts = np.bincount(np.array(chosen) % kinds, minlength=kinds)
+    assert counts.min() > 0.6 * count / kinds
 
 
 def listed(root: Path, **lists: str) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -124,6 +125,12 @@ def _named(root: Path, word: str) -> Path | None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """`count` indices evenly spaced over `length` items, all where there are fewer: the same for every model."""
+    """`count` indices evenly spread over `length` items, all where there are fewer: the same for every model.
+
+    One in each of `count` equal parts, at places of its own: where kinds take turns in a data set, as every third item
+    is a car, steps of one length could meet cars only.
+    """
     count = min(count, length)
-    return [i * length // count for i in range(count)]
+    starts = [i * length // count for i in range(count)] + [length]
+    golden = (5**0.5 - 1) / 2
+    return [a + int((i * golden) % 1 * (b - a)) for i, (a, b) in enumerate(pairwise(starts))]
