@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ddmi.training.objectives import vae_objective
 from ddmi.training.run import Run
 from ddmi.training.step_cost import StepCost, measure_step
 from ddmi_diffusion import StepRandom, TrainerConfig
+from ddmi_diffusion.latent_space import PlaneShape
 from ddmi_modalities.datasets.left_out import some_of
 from ddmi_modalities.datasets.manifest import describe_manifest
 from ddmi_modalities.datasets.splits import SPLITS, evenly_spaced
@@ -24,6 +27,8 @@ from ddmi_vae import D2CVAE
 
 CHECKED = 32
 """Items of a split that are read, evenly over all of it."""
+DEAR_DATA = 0.25
+"""Of a step's time, from which on the data are said to hold it up."""
 ENCODED = 4
 """Items whose latents stand for all."""
 
@@ -40,9 +45,9 @@ def dry_run(experiment: Experiment, stages: Sequence[str]) -> None:
     for split, items in data.items():
         _check(modality, items, split, experiment.diffusion.text is not None)
     with tempfile.TemporaryDirectory() as folder:
-        measuring = _DryRun(Run(experiment, Path(folder)), data["train"])
+        measuring = StageCosts(Run(experiment, Path(folder)), data["train"])
         for stage in stages:
-            getattr(measuring, stage.replace("-", "_"))()
+            print(measuring.of(stage))
     print("dry run: no run was written; leave --dry-run out to train")
 
 
@@ -65,43 +70,81 @@ def _check(modality: Modality, data: DataSet[Any], split: str, text: bool) -> No
     print(f"data {split}: {len(data)} items{described}; {len(places)} read, inputs {', '.join(shapes)}{sentences}")
 
 
-class _DryRun:
-    """The stages on a few items, each from untrained weights."""
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage trains, for how long, and what a step of it costs."""
+
+    stage: str
+    parts: dict[str, nn.Module]
+    config: TrainerConfig
+    cost: StepCost
+    latents: Sequence[PlaneShape] = ()
+    """Shapes of an item's, where the stage learns of latents."""
+
+    def __str__(self) -> str:
+        shapes = f"latents: {', '.join(map(str, self.latents))} an item\n" if self.latents else ""
+        parts = ", ".join(f"{name} {_count(part)}" for name, part in self.parts.items())
+        steps = f"{self.config.steps} steps of {self.config.batch_size}"
+        return (
+            f"{shapes}stage {self.stage}: {parts} parameters\n  {self.cost}\n"
+            f"  {steps}: {_duration(self.config.steps * self.cost.seconds)}{self._limit()}"
+        )
+
+    def _limit(self) -> str:
+        """A line where the data hold the training up."""
+        data, whole = self.cost.data_seconds, self.cost.seconds
+        if data < DEAR_DATA * whole:
+            return ""
+        workers = max(1, math.ceil(data / max(whole - data, 1e-9)))
+        return (
+            f"\n  the data take {data / whole:.0%} of a step: {workers} process(es) would prepare them meanwhile, "
+            f"{self.stage} training's num_workers"
+        )
+
+
+class StageCosts:
+    """Costs of the stages on a few items, each from untrained weights."""
 
     def __init__(self, run: Run, data: DataSet[Any]) -> None:
         self.run, self.experiment, self.modality, self.data = run, run.experiment, run.modality, data
 
-    def vae(self) -> None:
+    def of(self, stage: str) -> StageCost:
+        """What a stage costs.  ValueError where the recipe has none of this name."""
+        stages = {"vae": self.vae, "vae-gan": self.vae_gan, "diffusion": self.diffusion, "mean-flow": self.mean_flow}
+        return stages[stage]()
+
+    def vae(self) -> StageCost:
         config, vae = self.experiment.vae_training, self._new_vae()
         parts = {name: getattr(vae, name) for name in ("encoder", "decoder", "read_out")}
         cost = measure_step(vae_objective(self.experiment, vae, config.steps), self._batches, config)
-        _report("vae", parts, config, cost)
+        return StageCost("vae", parts, config, cost)
 
-    def vae_gan(self) -> None:
+    def vae_gan(self) -> StageCost:
         discriminator, gan = self.experiment.losses.discriminator, self.experiment.gan
         if discriminator is None:
             raise ValueError(f"recipe {self.experiment.recipe!r} has no stage vae-gan; choose --stage vae or diffusion")
         adversarial, judge = discriminator.build()
         objective = vae_objective(self.experiment, self._new_vae(), gan.training.steps, adversarial)
         cost = measure_step(objective, self._batches, gan.training, (judge, gan.discriminator))
-        _report("vae-gan", {"discriminator": judge}, gan.training, cost)
+        return StageCost("vae-gan", {"discriminator": judge}, gan.training, cost)
 
-    def diffusion(self) -> None:
+    def diffusion(self) -> StageCost:
         config, (setup, batches) = self.experiment.diffusion_training, self._on_latents()
         parts: dict[str, nn.Module] = {"denoiser": setup.diffusion.denoiser}
         if setup.conditioner is not None:
             parts["text tower"] = setup.conditioner
-        print(f"latents: {', '.join(str(shape) for shape in setup.latent_space.plane_shapes)} an item")
-        _report("diffusion", parts, config, measure_step(setup.objective, batches, config))
+        cost = measure_step(setup.objective, batches, config)
+        return StageCost("diffusion", parts, config, cost, setup.latent_space.plane_shapes)
 
-    def mean_flow(self) -> None:
+    def mean_flow(self) -> StageCost:
         config, (setup, batches) = self.experiment.mean_flow_training, self._on_latents()
         settings = self.experiment.diffusion
         guide = settings.build(setup.latent_space.plane_shapes, setup.latent_space.shape)
         objective = mean_flow_objective(
             self.experiment, setup, None if settings.guide_after is None else guide, self.run.processes.device
         )
-        _report("mean-flow", {"denoiser": objective.student}, config, measure_step(objective, batches, config))
+        cost = measure_step(objective, batches, config)
+        return StageCost("mean-flow", {"denoiser": objective.student}, config, cost)
 
     def _on_latents(self) -> tuple[DiffusionSetup, Callable[[int, StepRandom], Any]]:
         """Stage 2 on the latents of a few items, and its batches."""
@@ -120,12 +163,6 @@ class _DryRun:
 
     def _batches(self, count: int, rng: StepRandom) -> Batch:
         return self.modality.collate([self.data[i % len(self.data)] for i in range(count)], rng)
-
-
-def _report(stage: str, parts: dict[str, nn.Module], config: TrainerConfig, cost: StepCost) -> None:
-    print(f"stage {stage}: {', '.join(f'{name} {_count(part)}' for name, part in parts.items())} parameters")
-    print(f"  {cost}")
-    print(f"  {config.steps} steps of {config.batch_size}: {_duration(config.steps * cost.seconds)}")
 
 
 def _duration(seconds: float) -> str:
