@@ -488,3 +488,64 @@ def test_a_training_says_that_it_has_become_slow(
         trainer.callback = slower
         trainer.fit()
     assert caplog.text.count("times as long as before") == 1
+
+
+class Holed(tiny.Regression):  # type: ignore[name-defined, misc]
+    """Its loss is not a number at some steps."""
+
+    holes: tuple[int, ...] = ()
+
+    def forward(self, batch: Any, *, step: int, rng: Any) -> dict[str, Any]:
+        result = super().forward(batch, step=step, rng=rng)
+        return result | ({"loss": result["loss"] * float("nan")} if step in self.holes else {})
+
+
+def holed(run: Path, *holes: int, **changes: Any) -> Trainer:
+    judge = tiny.Judge()
+    model = Holed(dropout=0.2, judge=judge.net)
+    model.holes = holes
+    config = tiny.config(non_finite_steps=2, **changes)
+    return Trainer(model, tiny.Points(), tiny.collate, config, run, discriminator=judge)
+
+
+def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer = holed(tmp_path, 3, 9)
+    seen: dict[int, dict[str, Tensor]] = {}
+
+    def watch(done: int, own: Trainer) -> None:
+        assert own.ema is not None
+        assert own._judge is not None
+        state = {**own._model.weights(), **own._model.optimizer_state(), **own._judge.weights()}
+        seen[done] = {name: one.clone() for name, one in (state | own.ema.state_dict()).items()}
+
+    trainer.callback = watch
+    with caplog.at_level(logging.WARNING, logger="ddmi"):
+        metrics = trainer.fit()
+    assert metrics["loss"] > 0
+    assert caplog.text.count("the step is left out") == 2
+    for done in (3, 9):
+        assert all(torch.equal(one, seen[done + 1][name]) for name, one in seen[done].items())
+        assert not all(torch.equal(one, seen[done + 2][name]) for name, one in seen[done].items())
+
+
+def test_steps_in_a_row_that_are_not_finite_end_the_training_also_over_a_resumption(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match=r"step 7: the gradient norm is nan .* the last good checkpoint"):
+        holed(tmp_path / "whole", 3, 6, 7).fit()
+    stop_after = tmp_path / "stopped"
+    trainer = holed(stop_after, 4, 5)  # a checkpoint lies between them
+    trainer.callback = lambda done, _: signal.raise_signal(signal.SIGTERM) if done == 4 else None
+    with pytest.raises(TrainingInterrupted, match="step 5"):
+        trainer.fit()
+    with pytest.raises(NonFiniteLossError, match="step 5: "):
+        holed(stop_after, 4, 5).fit(resume=True)
+
+
+def test_a_run_with_holes_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    holed(tmp_path / "whole", 3, 9).fit()
+    trainer = holed(tmp_path / "parts", 3, 9)
+    trainer.callback = lambda done, _: signal.raise_signal(signal.SIGTERM) if done == 10 else None
+    with pytest.raises(TrainingInterrupted):
+        trainer.fit()
+    holed(tmp_path / "parts", 3, 9).fit(resume=True)
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert all(torch.equal(one, parts[name]) for name, one in whole.items())

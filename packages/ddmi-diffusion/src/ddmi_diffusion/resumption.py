@@ -24,6 +24,7 @@ _INCIDENTAL = {
     "tracker",
     "validate_every",
     "patience",
+    "non_finite_steps",
 }
 
 

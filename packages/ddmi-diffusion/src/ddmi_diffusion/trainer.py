@@ -152,8 +152,12 @@ class Trainer:
         measures = config.validate_every > 0 and held_out is not None
         self._curve = HeldOutCurve(held_out, collate, config, self.accelerator) if measures else None  # type: ignore[arg-type]
         self.precision: str = config.precision
+        self._loss = math.nan
+        """That of the checkpoint that the training goes on from."""
         self._first_loss: float | None = None
         """Of the run's first step, which tells later ones that have exploded."""
+        self._non_finite = 0
+        """Steps in a row, up to the last one, whose loss or gradient was not finite."""
         self._unconfirmed: Path | None = None
         """The checkpoint that was written last, until a step was taken from its weights."""
 
@@ -231,14 +235,17 @@ class Trainer:
             workers = workers_to_feed(self.accelerator.device, self.accelerator.num_processes)
         batches = self.data.batches(start, config.steps, workers, pinned=self.accelerator.device.type == "cuda")
         began, timed, pace = time.perf_counter(), 0, Pace()
+        loss = torch.tensor(self._loss)  # of the last step that changed anything
         for step in range(start, start if self._over else config.steps):
             micros = [to_device(next(batches), self.accelerator.device) for _ in range(self.share.accumulate)]
             stopping, values = self._step(step, micros, stop)
             done, timed = step + 1, timed + 1
-            if self.ema is not None:
-                self.ema.update(done)
-            if self._first_loss is None:
-                self._first_loss = self._average({"loss": values["loss"]})["loss"]
+            if not self._non_finite:
+                loss = values["loss"]
+                if self.ema is not None:
+                    self.ema.update(done)
+                if self._first_loss is None:
+                    self._first_loss = self._average({"loss": loss})["loss"]
             losses = self._measure_held_out(done)
             last = done == config.steps or self._over
             if step % config.log_every == 0 or last or stopping or losses:
@@ -254,7 +261,7 @@ class Trainer:
             if done in self.milestones:  # before a checkpoint says that it is past
                 self._with_average(self.milestones[done], done)
             if last or stopping or (config.save_every and done % config.save_every == 0):
-                self._save(done, self._average({"loss": values["loss"]})["loss"])
+                self._save(done, self._average({"loss": loss})["loss"])
             if self.on_preview is not None and config.preview_every and (last or done % config.preview_every == 0):
                 self._with_average(self.on_preview, done)
             if self.callback is not None:
@@ -293,16 +300,19 @@ class Trainer:
         else:
             with judge.frozen():
                 gradients = self._backward(self._model, micros, step, _MODEL_STREAM)
-        stopping = self._agree(step, gradients, stop)
-        rate = self._model.apply(step, bf16=bf16)
-        values = {**gradients.scalars, "lr": torch.tensor(rate), "grad_norm": gradients.norm}
-        if judge is not None:
+        stopping, finite = self._agree(step, gradients, stop)
+        values = {**gradients.scalars, "grad_norm": gradients.norm}
+        if finite:
+            values["lr"] = torch.tensor(self._model.apply(step, bf16=bf16))
+        if judge is not None and finite:
             pairs = [{"batch": batch, "aux": aux} for batch, aux in zip(micros, gradients.aux, strict=True)]
             gradients = self._backward(judge, pairs, step, _DISCRIMINATOR_STREAM)
-            stopping = self._agree(step, gradients, stop)
+            stopping, finite = self._agree(step, gradients, stop)
             values |= {f"discriminator/{name}": value for name, value in gradients.scalars.items()}
-            rate = judge.apply(step, bf16=bf16)
-            values |= {"discriminator/lr": torch.tensor(rate), "discriminator/grad_norm": gradients.norm}
+            values["discriminator/grad_norm"] = gradients.norm
+            if finite:
+                values["discriminator/lr"] = torch.tensor(judge.apply(step, bf16=bf16))
+        self._non_finite = 0 if finite else self._non_finite + 1
         return stopping, values
 
     def _backward(self, trained: TrainedObjective, micros: list[Any], step: int, stream: int) -> Gradients:
@@ -312,17 +322,24 @@ class Trainer:
             micros, randoms, step, items=self.share.batch_size, seed=seed, stream=stream, bf16=self.precision == "bf16"
         )
 
-    def _agree(self, step: int, gradients: Gradients, stop: StopRequest) -> bool:
-        """Whether to stop after this step: all processes come to the same answer, also about a loss gone wrong."""
+    def _agree(self, step: int, gradients: Gradients, stop: StopRequest) -> tuple[bool, bool]:
+        """Whether to stop after this step, and whether loss and gradient are finite: the same in all processes.
+
+        NonFiniteLossError where they are not for as many steps in a row as end the training.
+        """
         asked = float(stop.requested)
         state = torch.stack([gradients.scalars["loss"], gradients.norm.float(), torch.tensor(asked).to(gradients.norm)])
         if self.accelerator.num_processes > 1:
             state = self.accelerator.reduce(state, reduction="sum")
         loss, norm, asked = state.tolist()
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        if not finite and self._non_finite + 1 < self.config.non_finite_steps:
+            logger.warning("%s", self._explain_non_finite(step, gradients, "the step is left out"))
+            return asked > 0, False
         self._confirm(loss / self.accelerator.num_processes)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise NonFiniteLossError(self._explain_non_finite(step, gradients))
-        return asked > 0
+        if not finite:
+            raise NonFiniteLossError(self._explain_non_finite(step, gradients, self._remedy()))
+        return asked > 0, True
 
     def _confirm(self, loss: float) -> None:
         """What the weights that were just saved are worth: this step's loss is the first that they gave."""
@@ -334,9 +351,9 @@ class Trainer:
                 prune_checkpoints(path.parent, newest=step, keep=self.config.keep)
         self._unconfirmed = None
 
-    def _explain_non_finite(self, step: int, gradients: Gradients) -> str:
+    def _explain_non_finite(self, step: int, gradients: Gradients, then: str) -> str:
         values = ", ".join(f"{name} {float(value):g}" for name, value in gradients.scalars.items())
-        return f"step {step}: the gradient norm is {float(gradients.norm):g} ({values}); {self._remedy()}"
+        return f"step {step}: the gradient norm is {float(gradients.norm):g} ({values}); {then}"
 
     def _remedy(self) -> str:
         remedy = "a lower learning rate, a smaller grad_clip or precision fp32"
@@ -383,7 +400,7 @@ class Trainer:
         self.precision = "bf16" if self.accelerator.reduce(bf16.to(self.accelerator.device)).item() else "fp32"
 
     def _save(self, done: int, loss: float) -> None:
-        if not self.accelerator.is_main_process:
+        if not self.accelerator.is_main_process or self._first_loss is None:  # or nothing has been learned yet
             return
         tensors = {"model": self._model.weights(), "optimizer": self._model.optimizer_state()}
         if self.ema is not None:
@@ -395,11 +412,11 @@ class Trainer:
             check_finite(tensors, f"step {done} is not saved")
         except NonFiniteLossError as error:
             raise NonFiniteLossError(f"{error}; {self._remedy()}") from None
-        assert self._first_loss is not None
         meta = {
             "step": done,
             "loss": finite_or_none(loss),
             "first_loss": finite_or_none(self._first_loss),
+            "non_finite": self._non_finite,
             "precision": self.precision,
             "run": describe_run(self.config, self.accelerator.num_processes),
             "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
@@ -435,7 +452,8 @@ class Trainer:
             raise ValueError(f"resuming from {path}: {error}") from error
         now = describe_run(self.config, self.accelerator.num_processes)
         notes += note_changes(meta["run"], now, meta["precision"])
-        self._first_loss = meta.get("first_loss")
+        self._first_loss, self._non_finite = meta.get("first_loss"), int(meta.get("non_finite", 0))
+        self._loss = math.nan if meta.get("loss") is None else float(meta["loss"])
         if self._curve is not None and "held_out" in meta:
             self._curve.load(meta["held_out"], path)
         return meta["step"], meta["metrics"], meta["precision"], notes

@@ -99,6 +99,8 @@ class TrainerConfig(OptimizerConfig):
     patience: int | None = None
     """End after so many measurements without a lower loss of held-out items, and keep the weights of the lowest; None:
     all steps, and the last weights."""
+    non_finite_steps: int = 1
+    """Steps in a row whose loss or gradient is not finite that end the training; one that does not changes nothing."""
     num_workers: int | None = None
     """Processes that prepare batches ahead, for each training process; 0: it does so itself; None: up to 8 where there
     is a GPU to be fed, else 0."""
@@ -118,6 +120,7 @@ class TrainerConfig(OptimizerConfig):
         if self.num_workers is not None:
             self._at_least("num_workers", 0)
         self._at_least("validate_every", 0)
+        self._at_least("non_finite_steps", 1)
         if self.patience is not None and (self.patience < 1 or not self.validate_every):
             raise ValueError(
                 f"patience {self.patience} counts measurements from 1 and needs validate_every; None: all steps"
