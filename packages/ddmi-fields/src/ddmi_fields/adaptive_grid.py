@@ -23,7 +23,16 @@ TILE = 2**20
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveGrid:
-    """A grid read to a tolerance, and what it cost."""
+    """A grid read to a tolerance, and what it cost.
+
+    Examples:
+        >>> from ddmi_fields import BasisField, CoarseToFineReadOut, ImplicitFunction, PlaneLayout
+        >>> basis = BasisField(PlaneLayout.image(), [[torch.randn(1, 8, 4, 4)]])
+        >>> function = ImplicitFunction(basis, CoarseToFineReadOut([8], out_channels=3, width=16))
+        >>> read = function.adaptive_grid((512, 512), tolerance=0.1)
+        >>> read.values.shape, read.evaluated < 512 * 512
+        (torch.Size([1, 3, 512, 512]), True)
+    """
 
     values: Float[Tensor, "batch channel ..."]
     evaluated: int
