@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 from typing import Any
 
@@ -104,10 +105,15 @@ def test_processes_and_micro_batches_load_the_parts_of_one_batch() -> None:
 def test_a_gpu_is_fed_by_the_cores_that_are_left(
     cores: int, devices: int, processes: int, wanted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "fork")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
     assert workers_to_feed(torch.device("cuda"), processes) == wanted
     assert workers_to_feed(torch.device("cpu"), processes) == 0, "its cores are busy with the steps"
+    assert workers_to_feed(torch.device("mps"), processes) == 0
+    assert workers_to_feed(torch.device("cuda"), processes, {"on": torch.empty(1, device="meta")}) == 0
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "spawn")
+    assert workers_to_feed(torch.device("cuda"), processes) == 0, "not every script and data set can be sent"
 
 
 def test_batches_for_a_gpu_lie_in_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +122,6 @@ def test_batches_for_a_gpu_lie_in_pinned_memory(monkeypatch: pytest.MonkeyPatch)
     loader = StepLoader(items, with_random(None), BatchShare(batch_size=4), seed=0)
     (plain,), (pinned,) = loader.batches(0, 1), loader.batches(0, 1, pinned=True)
     assert torch.equal(pinned, plain + 1000)
+    sparse = torch.eye(3).to_sparse()
+    (batch,) = StepLoader([sparse], lambda items, rng: items[0], BatchShare(batch_size=1), 0).batches(0, 1, pinned=True)
+    assert batch.is_sparse, "what cannot be pinned is left as it is"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 
@@ -75,3 +77,16 @@ def test_errors_say_what_to_do() -> None:
         LatentSpace.identity([(4, 2, 2)]).pack((torch.zeros(1, 4, 2, 3),))
     with pytest.raises(ValueError, match="no moments"):
         LatentSpace.fit([])
+
+
+def test_statistics_that_were_first_used_in_inference_mode_can_be_differentiated_by_and_are_not_pickled() -> None:
+    used = LatentSpace.fit(torch.randn(20, 2, 4, 4))
+    z = torch.randn(1, 2, 4, 4, dtype=torch.float64)
+    with torch.inference_mode():
+        used.unpack(z)
+    z.requires_grad_()
+    used.unpack(z)[0].square().sum().backward()
+    assert z.grad is not None
+    again = pickle.loads(pickle.dumps(used))
+    assert not again._sent
+    assert torch.equal(again.unpack(z)[0], used.unpack(z)[0])

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -549,3 +550,62 @@ def test_a_run_with_holes_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     holed(tmp_path / "parts", 3, 9).fit(resume=True)
     whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
     assert all(torch.equal(one, parts[name]) for name, one in whole.items())
+
+
+class Bursting(Objective):
+    """A slope that is learned until it is above a limit, from where on its loss is not a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, batch: Any, *, step: int, rng: Any) -> dict[str, Any]:
+        loss = (self.slope - 2).square()
+        return {"loss": loss * (float("nan") if float(self.slope.detach()) > 0.5 else 1.0)}
+
+
+@pytest.mark.parametrize("allowed", [1, 4])
+def test_weights_that_have_burst_do_not_take_the_place_of_good_ones(tmp_path: Path, allowed: int) -> None:
+    def make() -> Trainer:
+        config = tiny.config(
+            steps=30, save_every=1, keep=1, learning_rate=0.2, warmup=1, ema_decay=0.0, non_finite_steps=allowed
+        )
+        return Trainer(Bursting(), tiny.Points(), tiny.collate, config, tmp_path)
+
+    with pytest.raises(NonFiniteLossError, match="the last good checkpoint .* is kept") as raised:
+        make().fit()
+    (kept,) = re.findall(r"checkpoint (\S+) is kept", str(raised.value))
+    tensors, _ = load_checkpoint(Path(kept))
+    assert float(tensors["model"]["slope"]) <= 0.5, "weights from which one can go on"
+    assert latest_checkpoint(tmp_path / "checkpoints") != Path(kept), "the burst ones are there, too, and known as such"
+
+
+def test_a_training_without_a_finite_step_fails(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match="no step had a finite loss and gradient"):
+        Trainer(
+            tiny.Regression(nan_at=0), tiny.Points(), tiny.collate, tiny.config(steps=1, non_finite_steps=9), tmp_path
+        ).fit()
+    assert latest_checkpoint(tmp_path / "checkpoints") is None
+
+
+class TornJudge(tiny.Judge):  # type: ignore[name-defined, misc]
+    def forward(self, batch: Any, *, step: int, rng: Any) -> dict[str, Any]:
+        result = super().forward(batch, step=step, rng=rng)
+        return result | {"loss": result["loss"] * (float("nan") if step == 2 else 1.0)}
+
+
+def test_the_average_follows_the_model_where_only_the_judge_leaves_a_step_out(tmp_path: Path) -> None:
+    judge = TornJudge()
+    config = tiny.config(non_finite_steps=2, ema_every=1)
+    trainer = Trainer(
+        tiny.Regression(judge=judge.net), tiny.Points(), tiny.collate, config, tmp_path, discriminator=judge
+    )
+    averages: dict[int, Tensor] = {}
+
+    def watch(done: int, own: Trainer) -> None:
+        assert own.ema is not None
+        averages[done] = torch.cat([one.flatten().clone() for one in own.ema.state_dict().values()])
+
+    trainer.callback = watch
+    trainer.fit()
+    assert not torch.equal(averages[2], averages[3])

@@ -153,3 +153,23 @@ def test_strides_leave_four_cells_to_each_of_a_plane(
 def test_bad_tolerances_and_conditions_are_refused(tolerance: float, condition: Any) -> None:
     with pytest.raises(ValueError, match=r"adaptive_grid: wanted a positive tolerance and a condition that all cells"):
         _function(PlaneLayout.image()).grid((512, 512), condition=condition, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("size", [(1024, 256), (256, 1024), (1024, 512)])
+def test_edges_along_the_side_of_the_smaller_stride_are_found(size: tuple[int, int]) -> None:
+    for along in (0, 1):
+
+        def edge(cells: Any, along: int = along) -> Tensor:
+            return torch.tanh(60 * ((2 * cells[along].double() + 1) / size[along] - 1))[None, None]
+
+        strides = strides_for(size, (16, 16))
+        made = read_adaptively(edge, size, [(0, count) for count in size], strides, 0.01)
+        exact = edge(torch.meshgrid(*(torch.arange(count) for count in size), indexing="ij"))
+        assert (made.values - exact).abs().max() < 0.04
+
+
+def test_no_functions_and_thin_windows() -> None:
+    function = _function(PlaneLayout.image(), batch=2)
+    assert function[:0].grid((512, 512), tolerance=0.1).shape == (0, 2, 512, 512)
+    thin = function.adaptive_grid((512, 512), 0.1, ((100, 101), (0, 300)))
+    assert thin.evaluated <= 2 * 300

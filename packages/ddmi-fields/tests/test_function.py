@@ -11,6 +11,7 @@ import torch
 from device_work import DeviceWork
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.utils import prune
 
 from ddmi_fields import BasisField, CoarseToFineReadOut, ConcatReadOut, ImplicitFunction, PlaneLayout, grid_coordinates
 
@@ -405,3 +406,15 @@ def test_detached_functions_share_their_weights_and_send_no_gradient_there() -> 
     seen: list[int] = []
     detached.grid((100, 100), progress=lambda tiles: [seen.append(1) or tile for tile in tiles])  # type: ignore[func-returns-value]
     assert len(seen) > 1, "read in tiles with gradients switched on"
+
+
+def test_pruned_and_watched_read_outs_are_detached() -> None:
+    function = image_function()
+    layer = function.read_out.blocks[0].inner  # type: ignore[index, union-attr]
+    prune.l1_unstructured(layer, "weight", 0.5)
+    seen: list[int] = []
+    function.read_out.register_forward_hook(lambda *_: seen.append(1))
+    points = torch.rand(1, 5, 2)
+    torch.testing.assert_close(function.detach()(points), function(points))
+    assert len(seen) == 2, "hooks are the same"
+    assert not function.detach()(points).requires_grad

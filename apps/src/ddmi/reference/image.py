@@ -75,6 +75,8 @@ class ImageReadOut(ReadOut):
             return self.body(_with_scale(embeddings, scale), coords, scale)
 
     def prepared(self, condition: Tensor | float | None, batch: int) -> Reading:
+        if self._must_be_called(ImageReadOut):
+            return super().prepared(condition, batch)
         scale = self._scale(condition, batch)
         read = self.body.prepared(scale, batch)
         return lambda embeddings, coords: read(_with_scale(embeddings, scale), coords)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import multiprocessing
 import os
 import signal
 import threading
@@ -157,13 +158,30 @@ class StepLoader(Dataset[Any]):
         for batch in loader:
             if isinstance(batch, _Raised):
                 raise batch.error from RuntimeError(f"in a worker process:\n{batch.trace}")
-            yield map_tensors(Tensor.pin_memory, batch) if pinned else batch
+            yield map_tensors(_pinned, batch) if pinned else batch
 
 
-def workers_to_feed(device: torch.device, processes: int) -> int:
-    """Processes that prepare batches for one of `processes` that train, each with a device like this one."""
-    if device.type == "cpu":
-        return 0  # its cores are busy with the steps
+def _pinned(tensor: Tensor) -> Tensor:
+    return tensor.pin_memory() if tensor.device.type == "cpu" and tensor.layout == torch.strided else tensor
+
+
+def workers_to_feed(device: torch.device, processes: int, item: Any = None) -> int:
+    """Processes that prepare batches for one of `processes` that train, each with a device like this one.
+
+    None where the cores are busy with the steps themselves, where a process is not simply a copy of this one, which
+    not every script and data set takes, and where an item of the data set lies on a device already.
+    """
+    if device.type != "cuda" or multiprocessing.get_start_method() != "fork":
+        return 0
+    places: set[str] = set()
+
+    def note(tensor: Tensor) -> Tensor:
+        places.add(tensor.device.type)
+        return tensor
+
+    map_tensors(note, item)
+    if places - {"cpu"}:
+        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     here = min(processes, max(1, torch.cuda.device_count()))
     return max(0, min(8, cores // here - 1))

@@ -34,8 +34,11 @@ def map_tensors(function: Callable[[Tensor], Tensor], nest: Any) -> Any:
 
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """The tensor on `device`; what comes from the host is not waited for, and must stay as it is."""
-    return tensor.to(device, non_blocking=tensor.device.type == "cpu")
+    """The tensor on `device`; what comes from the host to CUDA is not waited for, and must stay as it is.
+
+    Other devices may read a tensor of the host after it has been freed (MPS: pytorch#139550).
+    """
+    return tensor.to(device, non_blocking=tensor.device.type == "cpu" and torch.device(device).type == "cuda")
 
 
 def to_device(nest: Any, device: torch.device | str) -> Any:

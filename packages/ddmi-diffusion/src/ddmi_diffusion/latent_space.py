@@ -154,11 +154,15 @@ class LatentSpace:
         """Mean and std of each plane, (channels, 1, 1), where `like` is and as precise; sent to a device once."""
         key = (like.device, like.dtype)
         if key not in self._sent:
-            self._sent[key] = [
-                (mean.to(like)[:, None, None], std.to(like)[:, None, None])
-                for mean, std in zip(self.mean, self.std, strict=True)
-            ]
+            with torch.inference_mode(False), torch.no_grad():  # others may differentiate by them
+                self._sent[key] = [
+                    (mean.to(like.device, like.dtype)[:, None, None], std.to(like.device, like.dtype)[:, None, None])
+                    for mean, std in zip(self.mean, self.std, strict=True)
+                ]
         return self._sent[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_sent": {}}
 
     def tensors(self) -> dict[str, Tensor]:
         """The statistics, for a safetensors file."""

@@ -33,14 +33,15 @@ def choose_precision(requested: Literal["auto", "fp32", "bf16"], device: torch.d
 @contextmanager
 def fast_products(device: torch.device) -> Iterator[None]:
     """Within the block GPUs multiply float32 matrices as TF32, as they convolve by default: sums stay float32."""
+    if device.type != "cuda":
+        yield
+        return
     before = torch.get_float32_matmul_precision()
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before)
 
 
 def _seconds(dtype: torch.dtype, device: torch.device) -> float:

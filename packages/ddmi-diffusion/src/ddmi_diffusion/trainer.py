@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -232,15 +233,16 @@ class Trainer:
         config = self.config
         workers = config.num_workers
         if workers is None:
-            workers = workers_to_feed(self.accelerator.device, self.accelerator.num_processes)
+            processes, first = self.accelerator.num_processes, self.data.dataset[0]
+            workers = workers_to_feed(self.accelerator.device, processes, first)
         batches = self.data.batches(start, config.steps, workers, pinned=self.accelerator.device.type == "cuda")
         began, timed, pace = time.perf_counter(), 0, Pace()
         loss = torch.tensor(self._loss)  # of the last step that changed anything
         for step in range(start, start if self._over else config.steps):
             micros = [to_device(next(batches), self.accelerator.device) for _ in range(self.share.accumulate)]
-            stopping, values = self._step(step, micros, stop)
+            stopping, stepped, values = self._step(step, micros, stop)
             done, timed = step + 1, timed + 1
-            if not self._non_finite:
+            if stepped:
                 loss = values["loss"]
                 if self.ema is not None:
                     self.ema.update(done)
@@ -248,6 +250,8 @@ class Trainer:
                     self._first_loss = self._average({"loss": loss})["loss"]
             losses = self._measure_held_out(done)
             last = done == config.steps or self._over
+            if last and self._first_loss is None:
+                raise NonFiniteLossError(f"no step had a finite loss and gradient; {self._remedy()}")
             if step % config.log_every == 0 or last or stopping or losses:
                 self.metrics = self._average(values) | losses
                 seconds = (time.perf_counter() - began) / timed
@@ -260,7 +264,8 @@ class Trainer:
                 log.advance()
             if done in self.milestones:  # before a checkpoint says that it is past
                 self._with_average(self.milestones[done], done)
-            if last or stopping or (config.save_every and done % config.save_every == 0):
+            due = config.save_every and done % config.save_every == 0 and not self._non_finite
+            if last or stopping or due:
                 self._save(done, self._average({"loss": loss})["loss"])
             if self.on_preview is not None and config.preview_every and (last or done % config.preview_every == 0):
                 self._with_average(self.on_preview, done)
@@ -292,8 +297,11 @@ class Trainer:
                 save_checkpoint(self.run_dir / LOWEST, done, {"average": average.state_dict()}, losses, keep=1)
         return losses
 
-    def _step(self, step: int, micros: list[Any], stop: StopRequest) -> tuple[bool, dict[str, Tensor]]:
-        """One step of every objective. Returns whether some process was asked to stop, and what can be logged."""
+    def _step(self, step: int, micros: list[Any], stop: StopRequest) -> tuple[bool, bool, dict[str, Tensor]]:
+        """One step of every objective.
+
+        Returns whether some process was asked to stop, whether the model took its step, and what can be logged.
+        """
         judge, bf16 = self._judge, self.precision == "bf16"
         if judge is None:
             gradients = self._backward(self._model, micros, step, _MODEL_STREAM)
@@ -301,8 +309,8 @@ class Trainer:
             with judge.frozen():
                 gradients = self._backward(self._model, micros, step, _MODEL_STREAM)
         stopping, finite = self._agree(step, gradients, stop)
-        values = {**gradients.scalars, "grad_norm": gradients.norm}
-        if finite:
+        values, stepped = {**gradients.scalars, "grad_norm": gradients.norm}, finite
+        if stepped:
             values["lr"] = torch.tensor(self._model.apply(step, bf16=bf16))
         if judge is not None and finite:
             pairs = [{"batch": batch, "aux": aux} for batch, aux in zip(micros, gradients.aux, strict=True)]
@@ -313,7 +321,7 @@ class Trainer:
             if finite:
                 values["discriminator/lr"] = torch.tensor(judge.apply(step, bf16=bf16))
         self._non_finite = 0 if finite else self._non_finite + 1
-        return stopping, values
+        return stopping, stepped, values
 
     def _backward(self, trained: TrainedObjective, micros: list[Any], step: int, stream: int) -> Gradients:
         seed = self.config.seed
@@ -427,7 +435,9 @@ class Trainer:
         root = self.run_dir / CHECKPOINTS
         last = (done == self.config.steps or self._over) and not exploded(loss, self._first_loss)
         spare = None if last else last_sound(root)  # until the next step tells that these weights are sound
-        self._unconfirmed = save_checkpoint(root, done, tensors, meta, self.config.keep, spare)
+        # amid steps that are not finite nobody knows which of the checkpoints are worth something: all stay
+        keep = sys.maxsize if self._non_finite else self.config.keep
+        self._unconfirmed = save_checkpoint(root, done, tensors, meta, keep, spare)
 
     def _restore(self, path: Path) -> tuple[int, dict[str, float], str, list[str]]:
         """Load a checkpoint: steps done, last metrics, precision, and what the user should know."""
@@ -453,6 +463,7 @@ class Trainer:
         now = describe_run(self.config, self.accelerator.num_processes)
         notes += note_changes(meta["run"], now, meta["precision"])
         self._first_loss, self._non_finite = meta.get("first_loss"), int(meta.get("non_finite", 0))
+        self._unconfirmed = path
         self._loss = math.nan if meta.get("loss") is None else float(meta["loss"])
         if self._curve is not None and "held_out" in meta:
             self._curve.load(meta["held_out"], path)

@@ -52,9 +52,9 @@ def read_adaptively(
 
     Cells at multiples of `strides`, powers of two, are read.  Then strides are halved again and again: new cells are
     predicted by the cubic through their four neighbours along each dimension (Deslauriers & Dubuc 1989).  All new cells
-    of the first halving are read, and those of later ones that are next to a cell whose prediction was off by more than
-    the tolerance (as in Donoho 1992, "Interpolating wavelet transforms", where details are small unless those around
-    them are large).  Cells that are read first are the same for every window of a grid.
+    of a dimension's first halving are read, and those of later ones that are next to a cell whose prediction was off
+    by more than the tolerance (as in Donoho 1992, "Interpolating wavelet transforms", where details are small unless
+    those around them are large).  Cells that are read first are the same for every window of a grid.
 
     Args:
         read: one function, at cells.
@@ -80,6 +80,8 @@ def read_adaptively(
     off = torch.ones(counts, dtype=torch.bool)
     while (largest := max(steps)) > 1:
         halved = [d for d, step in enumerate(steps) if step == largest]
+        if any(steps[d] == strides[d] for d in halved):  # nothing is known yet of how well these are predicted
+            off.fill_(True)
         for d in halved:
             values, steps[d] = _halve(values, d + 2), steps[d] // 2
         even = tuple(slice(None, None, 2) if d in halved else slice(None) for d in range(len(steps)))

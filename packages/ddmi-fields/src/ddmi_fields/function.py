@@ -136,8 +136,13 @@ class ImplicitFunction:
 
         Both are shared, not copied.
         """
-        frozen = {id(one): nn.Parameter(one.detach(), requires_grad=False) for one in self.read_out.parameters()}
-        read_out = copy.deepcopy(self.read_out, {**frozen, **{id(one): one for one in self.read_out.buffers()}})
+        shared: dict[int, Any] = {}
+        for one in self.read_out.modules():
+            pruned = {id(value): value.detach() for value in vars(one).values() if isinstance(value, Tensor)}
+            shared |= pruned | {id(hooks): hooks for hooks in (one._forward_hooks, one._forward_pre_hooks)}
+        shared |= {id(one): one for one in self.read_out.buffers()}
+        shared |= {id(one): nn.Parameter(one.detach(), requires_grad=False) for one in self.read_out.parameters()}
+        read_out = copy.deepcopy(self.read_out, shared)
         return ImplicitFunction(self.basis.map(Tensor.detach), read_out, tile=self.tile, draw=self.draw)
 
     def _tile(self) -> int:
@@ -284,7 +289,9 @@ class ImplicitFunction:
             )
         shape = [stop - start for start, stop in window]
         strides = strides_for(size, self.basis.cells)
-        if max(strides) == 1 or 0 in shape:
+        # cells that are read in any case, with the margin: nearly all of a thin window
+        least = math.prod(n if step == 1 else 2 * n // step + 9 for n, step in zip(shape, strides, strict=True))
+        if max(strides) == 1 or not len(self) or least >= math.prod(shape):
             values = self.grid(size, crop, condition, progress=progress)
             return AdaptiveGrid(values, len(self) * math.prod(shape))
         tiles = list(boxes(shape, ADAPTIVE_TILE))

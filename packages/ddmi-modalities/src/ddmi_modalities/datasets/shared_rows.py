@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ddmi_modalities.datasets.array_cache import shared_bytes
+from ddmi_modalities.said import say_once
 
 Row = UInt8[np.ndarray, "..."]
 
@@ -30,6 +31,17 @@ class SharedRows:
     def __init__(self, file: Path, count: int, shape: tuple[int, ...]) -> None:
         self.file, self.count, self.shape = file, count, shape
         self._sound: set[int] = set()
+        self._away = False
+
+    def ready(self) -> bool:
+        """Whether the file is there, or can be made; where not, that is said once."""
+        if not self._away:
+            try:
+                _ = self._mapped
+            except (OSError, ValueError) as error:
+                self._away = True
+                say_once(self.file, f"{self.file} cannot be used: what it would keep is made each time ({error})")
+        return not self._away
 
     def row(self, index: int, make: Callable[[], Row]) -> Row:
         """The row of this index, to be read only; made by `make` where it is not there."""

@@ -86,3 +86,22 @@ def test_without_room_pictures_are_decoded_each_time(
     (file,) = (tmp_path / "pictures").glob("*.raw")
     assert file.name.endswith("-16.raw")
     assert any("pictures of 24 x 24 are decoded anew each time" in line for line in said)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("the cache cannot be written")])
+def test_a_cache_that_cannot_be_used_costs_time_only(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], error: Exception
+) -> None:
+    def failing(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("ddmi_modalities.datasets.shared_rows.shared_bytes", failing)
+    kept = _open(pictures, tmp_path / str(error), sizes=(16,))
+    assert torch.equal(kept[0].pixels(16), _open(pictures, tmp_path)[0].pixels(16))
+    assert kept[1].pixels(16).shape == (3, 16, 16)
+    assert sum("is made each time" in line for line in said) == 1
+
+
+def test_pictures_are_hashable_and_equal_however_they_are_kept(pictures: Path, tmp_path: Path) -> None:
+    plain, kept = _open(pictures, tmp_path), _open(pictures, tmp_path, sizes=(16,))
+    assert {plain[0], kept[0]} == {kept[0]}

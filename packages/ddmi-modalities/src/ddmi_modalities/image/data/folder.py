@@ -27,6 +27,8 @@ from ddmi_modalities.image.data.folder_split import pictures_of_split
 
 logger = logging.getLogger("ddmi")
 
+PIXELS = 1
+"""To be raised where other pixels are made of a picture."""
 MOST_OF_FREE = 0.25
 """Part of the free disk that pixels may take."""
 
@@ -43,9 +45,9 @@ class Photograph:
     root: Path
     name: str
     """The path below the root, with forward slashes."""
-    index: int = 0
+    index: int = field(default=0, compare=False)
     """Its row in `kept`."""
-    kept: Mapping[int, SharedRows] = field(default_factory=dict)
+    kept: Mapping[int, SharedRows] = field(default_factory=dict, compare=False)
     """Pixels on disk, by size, of all pictures of the folder."""
 
     @property
@@ -65,9 +67,10 @@ class Photograph:
     def window(self, size: int, top: int, left: int, side: int) -> UInt8[Tensor, "3 side side"]:
         if size < 1:
             raise ValueError(f"ImageFolder: a picture needs a size of at least 1 pixel, got {size}")
-        if size not in self.kept:
+        rows = self.kept.get(size)
+        if rows is None or not rows.ready():
             return self._resized(size)[:, top : top + side, left : left + side]
-        pixels = self.kept[size].row(self.index, lambda: self._resized(size).numpy())
+        pixels = rows.row(self.index, lambda: self._resized(size).numpy())
         return torch.from_numpy(pixels[:, top : top + side, left : left + side].copy())  # a row is read only
 
     def _resized(self, size: int) -> UInt8[Tensor, "3 size size"]:
@@ -135,13 +138,13 @@ class ImageFolder:
                 f"ImageFolder: no image for the split {split!r} below {str(self.root)!r}; add images, or folders named "
                 "train and test"
             )
-        self._kept = self._pixels(sizes, f"{split} {sorted(classes)} {held_out}")
+        self._kept = self._pixels(sizes, f"{split} {sorted(classes)} {held_out} {min_size}") if sizes else {}
 
     def _pixels(self, sizes: Sequence[int], which: str) -> dict[int, SharedRows]:
         """Where pixels of these sizes are kept; of those that there is room for, the smallest first."""
         folder = self._cache / "pictures"
         stamps = [(name, stamp(self.root / name)) for name in self.names]
-        place, state = _hash(f"{self.root} {which}"), _hash(f"{PIL.__version__} {stamps}")
+        place, state = _hash(f"{self.root} {which}"), _hash(f"{PIXELS} {PIL.__version__} {stamps}")
         for stale in folder.glob(f"{place}-*.raw"):  # of the folder as it was
             if not stale.name.startswith(f"{place}-{state}-"):
                 with suppress(OSError):
