@@ -21,8 +21,9 @@ REPEATS = 3
 WAYS = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "threads that spin": {"OMP_WAIT_POLICY": "ACTIVE"},
-    "threads as libgomp has them": {"OMP_WAIT_POLICY": ""},
+    "threads as libgomp has them": {"GOMP_SPINCOUNT": "300000"},
     "threads that sleep": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "threads that spin briefly": {"GOMP_SPINCOUNT": "10000"},
 }
 
 

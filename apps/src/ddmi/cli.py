@@ -16,7 +16,7 @@ import tyro
 from ddmi.commands.line import PROGRAM, split_line, with_new_names
 from ddmi.console import guarded, set_up_logging, show_progress, take_flags
 from ddmi.machine.allocator import keep_freed_pages
-from ddmi.machine.waiting import sleep_at_barriers
+from ddmi.machine.waiting import spin_briefly
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -72,7 +72,7 @@ def _answer(args: Sequence[str]) -> None:
         _print_completion(args)
     elif first in COMMANDS:
         keep_freed_pages()
-        sleep_at_barriers()
+        spin_briefly()
         _run(first, args[1:])
     else:
         raise ValueError(f"unknown command {first!r}; choose one of {', '.join(COMMANDS)}")
