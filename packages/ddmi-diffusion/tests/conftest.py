@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # of tiny_training
 
 
 @pytest.fixture

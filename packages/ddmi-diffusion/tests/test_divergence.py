@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_training as tiny
 import torch
 from safetensors.torch import load_file, save_file
 
 from ddmi_diffusion import CheckpointError, NonFiniteLossError, Trainer, latest_checkpoint, load_checkpoint
 from ddmi_diffusion.checkpoint import checkpoint_directories
 from ddmi_diffusion.divergence import MARK, exploded, is_sound, last_sound
-
-_spec = importlib.util.spec_from_file_location("tiny_training", Path(__file__).with_name("tiny_training.py"))
-assert _spec is not None
-assert _spec.loader is not None
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 
 def trainer(run_dir: Path, **changes: Any) -> Trainer:

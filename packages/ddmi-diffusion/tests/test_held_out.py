@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_training as tiny
 import torch
 from torch import Tensor, nn
 
 from ddmi_diffusion import CheckpointError, HeldOut, StepRandom, Trainer
 from ddmi_diffusion.checkpoint import checkpoint_directories, latest_checkpoint, load_checkpoint
-
-_spec = importlib.util.spec_from_file_location("tiny_training", Path(__file__).with_name("tiny_training.py"))
-assert _spec is not None
-assert _spec.loader is not None
-tiny = importlib.util.module_from_spec(_spec)
-sys.modules["tiny_training"] = tiny
-_spec.loader.exec_module(tiny)
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import sys
@@ -12,14 +11,9 @@ from typing import Any
 
 import accelerate.tracking
 import pytest
+import tiny_training as tiny
 
 from ddmi_diffusion import TrainerConfig, trackers
-
-_spec = importlib.util.spec_from_file_location("tiny_training", Path(__file__).with_name("tiny_training.py"))
-assert _spec is not None
-assert _spec.loader is not None
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 
 def lines(run: Path) -> list[dict[str, float]]:

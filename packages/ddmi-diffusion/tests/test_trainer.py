@@ -2,26 +2,23 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import importlib.util
 import json
 import logging
 import os
-import re
 import signal
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import safetensors.torch
+import tiny_training as tiny
 import torch
 from torch import Tensor
 
 from ddmi_diffusion import atomic_files
-from ddmi_diffusion.checkpoint import CheckpointError, latest_checkpoint, load_checkpoint
+from ddmi_diffusion.checkpoint import CheckpointError
 from ddmi_diffusion.device_transfer import detach, to_device
 from ddmi_diffusion.divergence import NonFiniteLossError
 from ddmi_diffusion.interruption import TrainingInterrupted
@@ -30,13 +27,6 @@ from ddmi_diffusion.trained_objective import TrainedObjective
 from ddmi_diffusion.trainer import Trainer
 from ddmi_diffusion.trainer_config import OptimizerConfig
 
-_spec = importlib.util.spec_from_file_location("tiny_training", Path(__file__).with_name("tiny_training.py"))
-assert _spec is not None
-assert _spec.loader is not None
-tiny = importlib.util.module_from_spec(_spec)
-sys.modules["tiny_training"] = tiny
-_spec.loader.exec_module(tiny)
-
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
@@ -44,19 +34,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def state_of(run: Path) -> dict[str, Tensor]:
-    """Every tensor of the newest checkpoint."""
-    path = latest_checkpoint(run / "checkpoints")
-    assert path is not None
-    return {f"{group}/{k}": v for group, tensors in load_checkpoint(path)[0].items() for k, v in tensors.items()}
-
-
-def assert_same_bits(run: Path, other: Path) -> None:
-    one, two = state_of(run), state_of(other)
-    assert one.keys() == two.keys()
-    assert [k for k, v in one.items() if not torch.equal(v, two[k])] == []
 
 
 def lines(run: Path) -> list[dict[str, Any]]:
@@ -99,7 +76,7 @@ def test_a_run_stopped_by_a_signal_resumes_bit_for_bit(
     assert signal.getsignal(signal.SIGTERM) == handler
     torch.manual_seed(99)  # what the global generator held must not matter
     metrics = tiny.trainer(tmp_path).fit(resume=True)
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
     assert lines(tmp_path) == lines(whole)
     assert metrics["loss"] == lines(whole)[-1]["loss"]
 
@@ -111,7 +88,7 @@ def test_many_interruptions_and_both_signals(tmp_path: Path, whole: Path, monkey
             with pytest.raises(TrainingInterrupted):
                 tiny.trainer(tmp_path).fit(resume=True)
     tiny.trainer(tmp_path).fit(resume=True)
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 def test_a_signal_in_the_last_step_does_not_spoil_the_end(
@@ -119,14 +96,14 @@ def test_a_signal_in_the_last_step_does_not_spoil_the_end(
 ) -> None:
     interrupt_at(monkeypatch, tiny.STEPS - 1)
     tiny.trainer(tmp_path).fit()
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 def test_it_trains_outside_the_main_thread(tmp_path: Path, whole: Path) -> None:
     thread = threading.Thread(target=lambda: tiny.trainer(tmp_path).fit())
     thread.start()
     thread.join()
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of threads
@@ -135,7 +112,7 @@ def test_worker_processes_do_not_change_the_weights(
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)  # where Python starts workers anew, they import the data set
     tiny.trainer(tmp_path, num_workers=1).fit()
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 def test_a_finished_run_has_nothing_left_to_do(whole: Path) -> None:
@@ -157,7 +134,7 @@ def test_resuming_nothing_starts_at_the_beginning(
     caplog.set_level(logging.INFO, "ddmi")
     tiny.trainer(tmp_path).fit(resume=True)
     assert "no checkpoint yet: starting at step 0" in caplog.text
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 def stop_at(run: Path, step: int, **changes: Any) -> None:
@@ -174,7 +151,7 @@ def test_a_truncated_checkpoint_is_passed_over(tmp_path: Path, whole: Path, capl
     caplog.set_level(logging.INFO, "ddmi")
     tiny.trainer(tmp_path).fit(resume=True)
     assert "step-00000008 is incomplete and left out" in caplog.text
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 def test_a_corrupt_or_only_broken_checkpoint_is_an_error_with_a_remedy(tmp_path: Path) -> None:
@@ -236,7 +213,7 @@ def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> No
     ):
         make(7).fit()
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000005"]
-    assert all(v.isfinite().all() for v in state_of(tmp_path).values())
+    assert all(v.isfinite().all() for v in tiny.state_of(tmp_path).values())
     assert make(-1).fit(resume=True)["loss"] > 0
 
 
@@ -258,7 +235,7 @@ def test_a_full_disk_ends_the_run_with_one_line(tmp_path: Path, monkeypatch: pyt
 def test_accumulation_follows_one_big_batch_to_rounding(tmp_path: Path) -> None:
     for accumulate in (1, 2):
         tiny.trainer(tmp_path / str(accumulate), dropout=0.0, accumulate=accumulate).fit()
-    one, two = state_of(tmp_path / "1"), state_of(tmp_path / "2")
+    one, two = tiny.state_of(tmp_path / "1"), tiny.state_of(tmp_path / "2")
     for name in one:
         if not name.split("/")[0].endswith("optimizer"):
             torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5, msg=name)
@@ -374,9 +351,9 @@ def test_sheets_show_the_average_and_do_not_disturb_the_run(tmp_path: Path, whol
     )  # fmt: skip
     run.fit()
     assert [done for done, _ in shown] == [6, 12, 14]
-    assert torch.equal(shown[-1][1], state_of(tmp_path)["ema/net.0.weight"])
+    assert torch.equal(shown[-1][1], tiny.state_of(tmp_path)["ema/net.0.weight"])
     assert run.objective.training
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 def test_a_milestone_sees_the_average_of_its_step_once(tmp_path: Path, whole: Path) -> None:
@@ -392,9 +369,9 @@ def test_a_milestone_sees_the_average_of_its_step_once(tmp_path: Path, whole: Pa
     )
     run.fit()
     assert [done for done, _ in seen] == [5, 14]
-    assert torch.equal(seen[1][1], state_of(tmp_path)["ema/net.0.weight"])
+    assert torch.equal(seen[1][1], tiny.state_of(tmp_path)["ema/net.0.weight"])
     assert not torch.equal(seen[0][1], seen[1][1])
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 def test_a_callback_is_called_after_each_step_and_may_end_the_training(tmp_path: Path, whole: Path) -> None:
@@ -418,7 +395,7 @@ def test_a_callback_is_called_after_each_step_and_may_end_the_training(tmp_path:
     assert [done for done, _ in seen[9:]] == list(range(6, 15))  # from the checkpoint after step 5 on
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [loss for _, loss in seen[:5] + seen[9:]] == [line["loss"] for line in lines]
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 class Bad(Objective):
@@ -469,143 +446,3 @@ def test_batches_of_any_nest_move() -> None:
     assert moved["n"] is None
     assert not nest["r"].value.is_meta
     assert not detach(nest)["r"].rest[0].requires_grad
-
-
-def test_a_training_says_that_it_has_become_slow(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [0.0]
-
-    def clock() -> float:
-        now[0] += 0.001
-        return now[0]
-
-    def slower(steps_done: int, _: Trainer) -> None:
-        now[0] += 1.0 if steps_done < 5 else 10.0
-
-    monkeypatch.setattr(time, "perf_counter", clock)
-    with caplog.at_level(logging.WARNING, logger="ddmi"):
-        trainer = tiny.trainer(tmp_path, log_every=1, steps=12)
-        trainer.callback = slower
-        trainer.fit()
-    assert caplog.text.count("times as long as before") == 1
-
-
-class Holed(tiny.Regression):  # type: ignore[name-defined, misc]
-    """Its loss is not a number at some steps."""
-
-    holes: tuple[int, ...] = ()
-
-    def forward(self, batch: Any, *, step: int, rng: Any) -> dict[str, Any]:
-        result = super().forward(batch, step=step, rng=rng)
-        return result | ({"loss": result["loss"] * float("nan")} if step in self.holes else {})
-
-
-def holed(run: Path, *holes: int, **changes: Any) -> Trainer:
-    judge = tiny.Judge()
-    model = Holed(dropout=0.2, judge=judge.net)
-    model.holes = holes
-    config = tiny.config(non_finite_steps=2, **changes)
-    return Trainer(model, tiny.Points(), tiny.collate, config, run, discriminator=judge)
-
-
-def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    trainer = holed(tmp_path, 3, 9)
-    seen: dict[int, dict[str, Tensor]] = {}
-
-    def watch(done: int, own: Trainer) -> None:
-        assert own.ema is not None
-        assert own._judge is not None
-        state = {**own._model.weights(), **own._model.optimizer_state(), **own._judge.weights()}
-        seen[done] = {name: one.clone() for name, one in (state | own.ema.state_dict()).items()}
-
-    trainer.callback = watch
-    with caplog.at_level(logging.WARNING, logger="ddmi"):
-        metrics = trainer.fit()
-    assert metrics["loss"] > 0
-    assert caplog.text.count("the step is left out") == 2
-    for done in (3, 9):
-        assert all(torch.equal(one, seen[done + 1][name]) for name, one in seen[done].items())
-        assert not all(torch.equal(one, seen[done + 2][name]) for name, one in seen[done].items())
-
-
-def test_steps_in_a_row_that_are_not_finite_end_the_training_also_over_a_resumption(tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLossError, match=r"step 7: the gradient norm is nan .* the last good checkpoint"):
-        holed(tmp_path / "whole", 3, 6, 7).fit()
-    stop_after = tmp_path / "stopped"
-    trainer = holed(stop_after, 4, 5)  # a checkpoint lies between them
-    trainer.callback = lambda done, _: signal.raise_signal(signal.SIGTERM) if done == 4 else None
-    with pytest.raises(TrainingInterrupted, match="step 5"):
-        trainer.fit()
-    with pytest.raises(NonFiniteLossError, match="step 5: "):
-        holed(stop_after, 4, 5).fit(resume=True)
-
-
-def test_a_run_with_holes_is_resumed_bit_for_bit(tmp_path: Path) -> None:
-    holed(tmp_path / "whole", 3, 9).fit()
-    trainer = holed(tmp_path / "parts", 3, 9)
-    trainer.callback = lambda done, _: signal.raise_signal(signal.SIGTERM) if done == 10 else None
-    with pytest.raises(TrainingInterrupted):
-        trainer.fit()
-    holed(tmp_path / "parts", 3, 9).fit(resume=True)
-    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
-    assert all(torch.equal(one, parts[name]) for name, one in whole.items())
-
-
-class Bursting(Objective):
-    """A slope that is learned until it is above a limit, from where on its loss is not a number."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slope = torch.nn.Parameter(torch.zeros(()))
-
-    def forward(self, batch: Any, *, step: int, rng: Any) -> dict[str, Any]:
-        loss = (self.slope - 2).square()
-        return {"loss": loss * (float("nan") if float(self.slope.detach()) > 0.5 else 1.0)}
-
-
-@pytest.mark.parametrize("allowed", [1, 4])
-def test_weights_that_have_burst_do_not_take_the_place_of_good_ones(tmp_path: Path, allowed: int) -> None:
-    def make() -> Trainer:
-        config = tiny.config(
-            steps=30, save_every=1, keep=1, learning_rate=0.2, warmup=1, ema_decay=0.0, non_finite_steps=allowed
-        )
-        return Trainer(Bursting(), tiny.Points(), tiny.collate, config, tmp_path)
-
-    with pytest.raises(NonFiniteLossError, match="the last good checkpoint .* is kept") as raised:
-        make().fit()
-    (kept,) = re.findall(r"checkpoint (\S+) is kept", str(raised.value))
-    tensors, _ = load_checkpoint(Path(kept))
-    assert float(tensors["model"]["slope"]) <= 0.5, "weights from which one can go on"
-    assert latest_checkpoint(tmp_path / "checkpoints") != Path(kept), "the burst ones are there, too, and known as such"
-
-
-def test_a_training_without_a_finite_step_fails(tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLossError, match="no step had a finite loss and gradient"):
-        Trainer(
-            tiny.Regression(nan_at=0), tiny.Points(), tiny.collate, tiny.config(steps=1, non_finite_steps=9), tmp_path
-        ).fit()
-    assert latest_checkpoint(tmp_path / "checkpoints") is None
-
-
-class TornJudge(tiny.Judge):  # type: ignore[name-defined, misc]
-    def forward(self, batch: Any, *, step: int, rng: Any) -> dict[str, Any]:
-        result = super().forward(batch, step=step, rng=rng)
-        return result | {"loss": result["loss"] * (float("nan") if step == 2 else 1.0)}
-
-
-def test_the_average_follows_the_model_where_only_the_judge_leaves_a_step_out(tmp_path: Path) -> None:
-    judge = TornJudge()
-    config = tiny.config(non_finite_steps=2, ema_every=1)
-    trainer = Trainer(
-        tiny.Regression(judge=judge.net), tiny.Points(), tiny.collate, config, tmp_path, discriminator=judge
-    )
-    averages: dict[int, Tensor] = {}
-
-    def watch(done: int, own: Trainer) -> None:
-        assert own.ema is not None
-        averages[done] = torch.cat([one.flatten().clone() for one in own.ema.state_dict().values()])
-
-    trainer.callback = watch
-    trainer.fit()
-    assert not torch.equal(averages[2], averages[3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -15,17 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import tiny_training as tiny
 import torch
 
-from ddmi_diffusion.checkpoint import latest_checkpoint, load_checkpoint
+from ddmi_diffusion.checkpoint import latest_checkpoint
 
 SCRIPT = Path(__file__).with_name("tiny_training.py")
-
-_spec = importlib.util.spec_from_file_location("tiny_training", SCRIPT)
-assert _spec is not None
-assert _spec.loader is not None
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 
 @contextmanager
@@ -57,19 +51,6 @@ def whole(_one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def tensors(run: Path) -> dict[str, torch.Tensor]:
-    path = latest_checkpoint(run / "checkpoints")
-    assert path is not None
-    return {f"{group}/{k}": v for group, named in load_checkpoint(path)[0].items() for k, v in named.items()}
-
-
-def assert_same_bits(run: Path, other: Path) -> None:
-    one, two = tensors(run), tensors(other)
-    assert one.keys() == two.keys()
-    assert [k for k in one if not torch.equal(one[k], two[k])] == []
-    assert not list((run / "checkpoints").glob(".tmp*"))
-
-
 def wait_for_step(run: Path, step: int) -> None:
     deadline = time.monotonic() + 60
     while not (run / "metrics.jsonl").exists() or f'"step": {step},' not in (run / "metrics.jsonl").read_text():
@@ -88,7 +69,7 @@ def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(tmp_path: Path, wh
     assert "TrainingInterrupted: stopped at step" in errors
     assert errors.count("Traceback") == 1
     tiny.trainer(tmp_path).fit(resume=True)
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 @pytest.mark.slow
@@ -101,7 +82,7 @@ def test_sigkill_in_a_step_loses_only_the_steps_since_the_checkpoint(tmp_path: P
     assert path is not None
     assert path.name == "step-00000005"
     tiny.trainer(tmp_path).fit(resume=True)
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 @pytest.mark.slow
@@ -113,7 +94,7 @@ def test_sigkill_in_a_save_leaves_the_checkpoint_before_it(tmp_path: Path, whole
     assert names[0].startswith(".tmp-step-00000010")
     assert names[1:] == ["step-00000005"]
     tiny.trainer(tmp_path).fit(resume=True)
-    assert_same_bits(tmp_path, whole)
+    tiny.assert_same_bits(tmp_path, whole)
 
 
 @pytest.mark.slow
@@ -133,7 +114,7 @@ def test_two_processes_follow_one_to_rounding(tmp_path: Path, optimizer: str, ba
     assert done.stdout.count("of 2 processes") == 2  # `--cpu` in the place of `--multi_gpu` would start one
     alone = dict(dropout=0.0, accumulate=parts, batch_size=batch, optimizer=optimizer, validate_every=7)
     tiny.trainer(tmp_path / "one", **alone).fit()
-    one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
+    one, two = tiny.state_of(tmp_path / "one"), tiny.state_of(tmp_path / "two")
     for name in one:
         if not name.split("/")[0].endswith("optimizer"):
             torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5, msg=name)

@@ -99,6 +99,21 @@ def trainer(run_dir: Path, *, delay: float = 0.0, dropout: float = 0.2, **change
     return Trainer(model, Points(delay), collate, config(**changes), run_dir, discriminator=judge, held_out=held_out)
 
 
+def state_of(run: Path) -> dict[str, Tensor]:
+    """Every tensor of the newest checkpoint."""
+    path = checkpoint.latest_checkpoint(run / "checkpoints")
+    assert path is not None
+    groups = checkpoint.load_checkpoint(path)[0]
+    return {f"{group}/{name}": one for group, tensors in groups.items() for name, one in tensors.items()}
+
+
+def assert_same_bits(run: Path, other: Path) -> None:
+    one, two = state_of(run), state_of(other)
+    assert one.keys() == two.keys()
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+    assert not list((run / "checkpoints").glob(".tmp*"))
+
+
 def _kill_in_second_save() -> None:
     """SIGKILL this process when half the files of its second checkpoint are written."""
     save, calls = atomic_files.write_tensors, [0]

@@ -26,7 +26,7 @@ LARGEST = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """A square of the picture that has 2^z x 2^z of them, read out exactly there."""
+    """A square of the picture that has 2^z x 2^z of them, read out there alone."""
 
     z: int = 0
     x: int = 0
