@@ -10,6 +10,8 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddmi_diffusion.networks import is_layer, is_network, trained_parts
+
 LEAST = 8
 """Rows and columns that a weight needs to be a matrix here; thinner ones, such as gains, are not."""
 
@@ -26,35 +28,28 @@ def inner_matrices(module: nn.Module) -> set[str]:
     embeddings (a row moves by itself), positions and whatever else a module holds beside its layers, gains and biases,
     nor for the two ends of a network, where data enter and leave (Jordan et al. 2024).
 
-    A network is an outermost module that holds layers, embeddings or norms itself, such as `PlaneUNet`: its ends are
-    the first and the last of these layers.  A module whose parts are networks, such as an objective, has the ends of
-    all, and one with the attribute `is_chain`, whose parts work on each other's results as those of an autoencoder do,
-    the first of its first part and the last of its last: between them there are features.  Blocks of a list are none.
+    The ends of a network, see `ddmi_diffusion.networks`, are the first and the last of the layers that it holds.  A
+    module whose parts are networks, such as an objective, has the ends of all, and one with the attribute `is_chain`,
+    whose parts work on each other's results as those of an autoencoder do, the first of its first part and the last of
+    its last: between them there are features.  Blocks of a list are none.
     """
     ends = set[nn.Module]().union(*_ends(module))
     return {
         f"{name}.{leaf}" if name else leaf
         for name, layer in module.named_modules()
-        if _is_layer(layer) and layer not in ends
+        if is_layer(layer) and layer not in ends
         for leaf, parameter in layer.named_parameters(recurse=False)
         if "weight" in leaf and is_matrix(parameter)
     }
 
 
-def _is_layer(module: nn.Module) -> bool:
-    """Whether it maps by a weight of its own."""
-    own = module.named_parameters(recurse=False)
-    looks_up = isinstance(module, nn.Embedding | nn.EmbeddingBag)
-    return not looks_up and any("weight" in leaf and parameter.ndim >= 2 for leaf, parameter in own)
-
-
 def _ends(module: nn.Module) -> tuple[set[nn.Module], set[nn.Module]]:
     """Where data enter, and where they leave."""
-    parts = [part for part in module.children() if any(True for _ in part.parameters())]
-    layers = [part for part in parts if _is_layer(part)]
+    parts = trained_parts(module)
+    layers = [part for part in parts if is_layer(part)]
     if layers:
         return {layers[0]}, {layers[-1]}
-    if any(not list(part.children()) for part in parts) or isinstance(module, nn.ModuleList):
+    if is_network(module):
         return set(), set()
     ends = [_ends(part) for part in parts]
     if ends and getattr(module, "is_chain", False):

@@ -47,6 +47,7 @@ from ddmi_diffusion.divergence import (
 from ddmi_diffusion.ema import ExponentialMovingAverage
 from ddmi_diffusion.held_out import HeldOut, HeldOutCurve
 from ddmi_diffusion.interruption import StopRequest, TrainingInterrupted
+from ddmi_diffusion.networks import networks
 from ddmi_diffusion.pace import Pace
 from ddmi_diffusion.precision import choose_precision, fast_products
 from ddmi_diffusion.randomness import StepRandom
@@ -133,9 +134,11 @@ class Trainer:
         )
         collate = with_random(collate)
         self.data = StepLoader(dataset, collate, self.share, config.seed)
-        for module in (objective, discriminator):
-            if config.compile and module is not None:
-                module.compile()
+        if config.compile:
+            # Not the objective: what it draws and checks beside its networks would break the graph at each line.
+            for module in (objective, discriminator):
+                for network in networks(module) if module is not None else ():
+                    network.compile()
         self._model = TrainedObjective(objective, config, config.steps, self.accelerator, muon_takes, settings_of)
         self._judge: TrainedObjective | None = None
         if discriminator is not None:

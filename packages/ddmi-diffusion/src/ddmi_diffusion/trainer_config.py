@@ -107,7 +107,7 @@ class TrainerConfig(OptimizerConfig):
     tracker: TrackerName = "auto"
     """What is told the metrics, beside metrics.jsonl; "auto": TensorBoard, in the run, where it is installed."""
     compile: bool = False
-    """torch.compile the objectives."""
+    """torch.compile the networks of the objectives; the first step takes minutes.  For GPUs: on a CPU it gains little."""
     find_unused_parameters: bool = False
     """For several processes: the objective has trainable parameters that some steps do not use. Costs time."""
 
