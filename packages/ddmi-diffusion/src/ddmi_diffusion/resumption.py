@@ -25,6 +25,7 @@ _INCIDENTAL = {
     "validate_every",
     "patience",
     "non_finite_steps",
+    "gradient_checkpointing",
 }
 
 

@@ -51,6 +51,7 @@ from ddmi_diffusion.networks import networks
 from ddmi_diffusion.pace import Pace
 from ddmi_diffusion.precision import choose_precision, fast_products
 from ddmi_diffusion.randomness import StepRandom
+from ddmi_diffusion.recomputation import recompute_blocks
 from ddmi_diffusion.resumption import CHECKPOINTS, check_memory, describe_run, note_changes, starting_point
 from ddmi_diffusion.run_lock import alone_in
 from ddmi_diffusion.run_log import RunLog
@@ -134,6 +135,10 @@ class Trainer:
         )
         collate = with_random(collate)
         self.data = StepLoader(dataset, collate, self.share, config.seed)
+        if config.gradient_checkpointing:
+            for module in (objective, discriminator):
+                if module is not None:
+                    recompute_blocks(module)
         if config.compile:
             # Not the objective: what it draws and checks beside its networks would break the graph at each line.
             for module in (objective, discriminator):

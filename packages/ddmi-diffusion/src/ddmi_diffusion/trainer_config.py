@@ -106,8 +106,10 @@ class TrainerConfig(OptimizerConfig):
     is a GPU to be fed, else 0."""
     tracker: TrackerName = "auto"
     """What is told the metrics, beside metrics.jsonl; "auto": TensorBoard, in the run, where it is installed."""
+    gradient_checkpointing: bool = False
+    """Compute what blocks do again in the backward pass instead of keeping it: less memory, a third more time."""
     compile: bool = False
-    """torch.compile the networks of the objectives; the first step takes minutes.  For GPUs: on a CPU it gains little."""
+    """torch.compile the networks; the first step takes minutes.  For GPUs: a CPU gains little."""
     find_unused_parameters: bool = False
     """For several processes: the objective has trainable parameters that some steps do not use. Costs time."""
 

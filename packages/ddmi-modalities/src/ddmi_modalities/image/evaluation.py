@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ddmi_fields import ImplicitFunction
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.modality import ImageModality
@@ -19,11 +19,13 @@ from ddmi_modalities.metrics.pairs import SSIM_WINDOW, bicubic, psnr, ssim
 from ddmi_modalities.metrics.set_distances import FeatureSets, distances_to_held_out
 from ddmi_modalities.metrics.sets import frechet_distance
 from ddmi_modalities.modality import FunctionSource
+from ddmi_modalities.progress import progress
 from ddmi_modalities.spec import Measured
 
-logger = logging.getLogger("ddmi")
-
 CHUNK = 50
+"""Images at once."""
+PIXELS = 2**21
+"""Of images that are compared at once: SSIM takes about 300 bytes for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,29 +107,30 @@ def reconstruction_quality(
     modality: ImageModality, model: FunctionSource, items: Sequence[ImageItem], ratios: Sequence[float]
 ) -> dict[str, float]:
     """PSNR and SSIM of reconstructions at several multiples of the encoder's size, with bicubic enlargements beside."""
-    native = ImageRenderOptions(resolution=modality.size, tolerance=None)
-    true_native = modality.truth(items, native).images
-    function = model.reconstruct(modality.inputs(items))
-    made_native = modality.render(function, native).images
-    result: dict[str, float] = {}
-    for ratio in ratios:
-        size = int(ratio * modality.size)
-        logger.info("reconstructions of %d held-out images at %d x %d", len(items), size, size)
-        options = ImageRenderOptions(resolution=size, tolerance=None)
-        ways: dict[str, list[Tensor]] = {"": []}
-        for start in range(0, len(items), CHUNK):
-            part = slice(start, start + CHUNK)
-            true = modality.truth(items[part], options).images
-            made = modality.render(function[part], options).images
-            ways[""].append(_pairwise(made, true))
+    sizes = [int(ratio * modality.size) for ratio in ratios]
+    at_once = max(1, min(CHUNK, PIXELS // max([modality.size, *sizes]) ** 2))
+    parts = [items[start : start + at_once] for start in range(0, len(items), at_once)]
+    rows: dict[str, list[Tensor]] = {}
+    for part in progress(parts, what=f"reconstructions of {len(items)} held-out images"):
+        function = model.reconstruct(modality.inputs(part))
+        true_native, made_native = _true_and_made(modality, part, function, modality.size)
+        for ratio, size in zip(ratios, sizes, strict=True):
+            true, made = _true_and_made(modality, part, function, size)
+            ways = {"": made}
             if ratio > 1:
-                for way, source in (("_bicubic", made_native), ("_bicubic_true", true_native)):
-                    enlarged = bicubic(source[part], (size, size))
-                    ways.setdefault(way, []).append(_pairwise(enlarged, true))
-        for way, values in ways.items():
-            for name, value in zip(("psnr", "ssim"), torch.cat(values, dim=1).mean(1).tolist(), strict=False):
-                result[f"{name}{way}/{size}"] = value
-    return result
+                ways |= {"_bicubic": bicubic(made_native, (size, size))}
+                ways |= {"_bicubic_true": bicubic(true_native, (size, size))}
+            for way, images in ways.items():
+                for name, values in zip(("psnr", "ssim"), _pairwise(images, true), strict=False):
+                    rows.setdefault(f"{name}{way}/{size}", []).append(values)
+    return {name: torch.cat(values).mean().item() for name, values in rows.items()}
+
+
+def _true_and_made(
+    modality: ImageModality, items: Sequence[ImageItem], functions: ImplicitFunction, size: int
+) -> tuple[Tensor, Tensor]:
+    options = ImageRenderOptions(resolution=size, tolerance=None)
+    return modality.truth(items, options).images, modality.render(functions, options).images
 
 
 def _pairwise(made: Tensor, true: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.metrics.features import FeatureNetwork, extract
 from ddmi_modalities.metrics.sets import frechet_distance
 from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.progress import progress
 
 logger = logging.getLogger("ddmi")
 
@@ -68,11 +69,9 @@ class FeatureSets(Generic[Item]):
     def _of_functions(self, count: int, make: Callable[[slice], ImplicitFunction]) -> Features:
         return extract(self.network, (self.render(make(part), part.start) for part in self._parts(count)))
 
-    def _parts(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, self.chunk):
-            if start and start % (20 * self.chunk) == 0:
-                logger.info("  %d of %d", start, count)
-            yield slice(start, min(start + self.chunk, count))
+    def _parts(self, count: int) -> Iterable[slice]:
+        parts = [slice(start, min(start + self.chunk, count)) for start in range(0, count, self.chunk)]
+        return progress(parts, what=f"features of {count}", delay=3)
 
 
 def distances_to_held_out(

@@ -26,6 +26,7 @@ from ddmi_modalities.nerf.items import NerfItem, Views
 from ddmi_modalities.nerf.modality import NerfModality
 from ddmi_modalities.nerf.render.views import render_views
 from ddmi_modalities.nerf.view import NerfRenderOptions
+from ddmi_modalities.progress import progress
 from ddmi_modalities.spec import Measured
 
 logger = logging.getLogger("ddmi")
@@ -99,8 +100,7 @@ def view_quality(
     lpips = None if settings.lpips_weights is None else LPIPSLoss(settings.lpips_weights).to(device)
     mean = _mean_image(training, modality.size)
     rows: list[dict[str, float]] = []
-    for number, item in enumerate(items):
-        logger.info("unseen views of scene %d of %d", number + 1, len(items))
+    for item in progress(items, what=f"unseen views of {len(items)} scenes"):
         (function,) = model.reconstruct(modality.inputs([item]))
         given, unseen = item.views("given", modality.size), item.views("held_out", modality.size)
         if not len(unseen):

@@ -25,6 +25,7 @@ from ddmi_modalities.metrics.point_sets import (
 from ddmi_modalities.metrics.set_distances import FEWEST
 from ddmi_modalities.metrics.surfaces import chamfer_l1, f_score, normal_consistency, volumetric_iou
 from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.progress import progress
 from ddmi_modalities.shape.items import ShapeItem
 from ddmi_modalities.shape.modality import ShapeModality
 from ddmi_modalities.shape.view import ShapeRenderOptions
@@ -143,13 +144,7 @@ def reconstruction_quality(
 ) -> dict[str, float]:
     """IoU of 100,000 points of the unit cube; Chamfer-L1, F-score and normal consistency of 10,000 surface points."""
     scores: list[dict[str, float]] = []
-    for start in range(0, len(items), CHUNK):
-        logger.info(
-            "reconstructions %d to %d of %d held-out shapes",
-            start + 1,
-            start + len(items[start : start + CHUNK]),
-            len(items),
-        )
+    for start in progress(range(0, len(items), CHUNK), what=f"reconstructions of {len(items)} held-out shapes"):
         part = items[start : start + CHUNK]
         functions = model.reconstruct(modality.inputs(part))
         meshes = modality.render(functions, ShapeRenderOptions(mesh_resolution=RESOLUTION)).meshes
@@ -226,7 +221,7 @@ def generated_meshes(
     modality: ShapeModality, make: Callable[..., ImplicitFunction], count: int, seed: int
 ) -> Iterator[trimesh.Trimesh]:
     view = ShapeRenderOptions(mesh_resolution=RESOLUTION)
-    for start in range(0, count, CHUNK):
+    for start in progress(range(0, count, CHUNK), what=f"meshes of {count} shapes"):
         yield from modality.render(make(min(CHUNK, count - start), seed=seed, start=start), view).meshes
 
 

@@ -14,6 +14,7 @@ from ddmi_fields import ImplicitFunction
 from ddmi_modalities.metrics.point_classifier import PointClassifier, train_classifier
 from ddmi_modalities.metrics.point_sets import chamfer_matrix, tmd
 from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.progress import progress
 from ddmi_modalities.shape.data.furniture import Furniture, FurnitureItem
 from ddmi_modalities.shape.evaluation import CHUNK, ShapeEvaluation, mesh_cloud, surface_cloud
 from ddmi_modalities.shape.furniture_measure import measure
@@ -95,7 +96,7 @@ def _generate(
 ) -> tuple[list[Bool[np.ndarray, "z y x"]], list[trimesh.Trimesh]]:
     volumes: list[Bool[np.ndarray, "z y x"]] = []
     meshes: list[trimesh.Trimesh] = []
-    for start in range(0, len(asked), CHUNK):
+    for start in progress(range(0, len(asked), CHUNK), what=f"shapes of {len(asked)} sentences, scale {scale:g}"):
         prompts = [_prompt(item) for item in asked[start : start + CHUNK]]
         functions = model.sample(len(prompts), seed=seed, start=start, prompts=prompts, guidance_scale=scale)
         meshes += modality.render(functions, ShapeRenderOptions(mesh_resolution=MEASURED)).meshes

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +17,11 @@ from ddmi_modalities.metrics.i3d import I3DFeatures
 from ddmi_modalities.metrics.pairs import SSIM_WINDOW, psnr, ssim
 from ddmi_modalities.metrics.set_distances import FeatureSets, distances_to_held_out
 from ddmi_modalities.modality import FunctionSource
+from ddmi_modalities.progress import progress
 from ddmi_modalities.spec import Measured
 from ddmi_modalities.video.items import ClipItem
 from ddmi_modalities.video.modality import VideoModality
 from ddmi_modalities.video.view import VideoRenderOptions
-
-logger = logging.getLogger("ddmi")
 
 CHUNK = 16
 
@@ -67,11 +65,9 @@ def evaluate_videos(
     """
     held_out, training = modality.dataset("test"), modality.dataset("train")
     items = [held_out[i] for i in evenly_spaced(len(held_out), settings.pairs)]
-    logger.info("reconstructions of %d held-out clips", len(items))
     result = reconstruction_quality(modality, model, items)
     if all(item.continuous for item in items):
         for rate in settings.rates:
-            logger.info("in-between frames at %d times the frame rate", rate)
             result |= between_frames(modality, model, items, rate)
     result |= {"count/pairs": len(items), "size/frechet": modality.size}
     network: FeatureNetwork = (
@@ -105,7 +101,7 @@ def reconstruction_quality(
     """PSNR and SSIM of reconstructed frames; `psnr/mean_frame` repeats the true clip's mean frame instead."""
     options = VideoRenderOptions(resolution=modality.size, tolerance=None)
     rows = []
-    for group in _groups(items):
+    for group in progress(_groups(items), what=f"reconstructions of {len(items)} held-out clips"):
         true = modality.truth(group, options).clips
         made = modality.render(model.reconstruct(modality.inputs(group)), options).clips
         still = true.float().mean(1, keepdim=True).round().to(torch.uint8).expand_as(true)
@@ -128,7 +124,7 @@ def between_frames(
     parts = torch.arange(1, rate) / rate
     times = (native[:-1, None] + parts).flatten()
     rows = []
-    for group in _groups(items):
+    for group in progress(_groups(items), what=f"in-between frames at {rate} times the frame rate"):
         function = model.reconstruct(modality.inputs(group))
         true = torch.stack([item.frames(times, modality.size) for item in group])
         made = modality.frames_at(function, times, modality.size)
@@ -140,9 +136,8 @@ def between_frames(
     return {f"psnr/{rate}x": made_psnr, f"psnr_blend/{rate}x": blend_psnr}
 
 
-def _groups(items: Sequence[ClipItem]) -> Iterator[Sequence[ClipItem]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
+def _groups(items: Sequence[ClipItem]) -> list[Sequence[ClipItem]]:
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
 
 
 def _psnr(
