@@ -168,6 +168,26 @@ def test_culling_reads_less_and_shows_the_same(strength: float) -> None:
     assert (culled.opacity - plain.opacity).abs().max() < 0.01
 
 
+def test_cells_are_those_of_the_whole_grid_though_fewer_are_looked_at() -> None:
+    class Rod(Ball):
+        """A soft rod along z, beside the middle of the coarse cells, of half a coarse cell's width."""
+
+        def density(self, embeddings: list[Tensor], coords: Tensor) -> Tensor:
+            self.asked += coords.shape[1]
+            across = (coords[..., :2] - 0.01).square().sum(-1, keepdim=True)
+            return self.strength * torch.exp(-across / 0.03**2)
+
+    read_out = Rod(200.0)
+    cells = OccupiedCells.of(function_of(read_out), 48).cells
+    assert read_out.asked < 48**3 / 4
+    line = (torch.arange(48) + 0.5) / 24 - 1
+    z, y, x = torch.meshgrid(line, line, line, indexing="ij")
+    density = read_out.density([], torch.stack([x, y, z], dim=-1)[None])[0, ..., 0]
+    occupied = torch.nn.functional.max_pool3d(density[None], 3, stride=1, padding=1)[0] > 0.2
+    assert torch.equal(cells, occupied)
+    assert 0.005 < occupied.float().mean() < 0.1
+
+
 def test_memory_of_a_picture_is_bounded_by_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     from ddmi_modalities.nerf.render import culling
 
