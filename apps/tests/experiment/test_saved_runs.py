@@ -109,6 +109,8 @@ def in_0_1(experiment: Experiment) -> Experiment:
     diffusion = replace(diffusion, noise=NoiseConfig(prediction="v"), sampler="ddim", num_steps=steps)
     if not isinstance(experiment.modality, VideoModality):  # which had its guide
         diffusion = replace(diffusion, guide_after=None, guidance_scale=3.0)
+    if experiment.preset == "test":
+        diffusion = replace(diffusion, cached_items=None)
     if (rate := RATES.get(type(experiment.modality), {}).get(experiment.preset)) is not None:
         training = replace(training, optimizer="adamw", learning_rate=rate)
     if isinstance(experiment.modality, NerfModality):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
+from torch import Tensor
+from torch.utils.data import Subset
 
 from ddmi import DDMI
 from ddmi.cli import main
@@ -57,3 +60,30 @@ def test_losses_of_held_out_items_are_measured_in_both_stages(tmp_path: Path) ->
     cache = np.load(tmp_path / "latents" / "held_out.npy", mmap_mode="r")
     held_out = make_experiment("openmoji", "test").modality.dataset("test")
     assert len(cache) == min(len(held_out), HeldOut.most)
+
+
+def test_statistics_are_fitted_once(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ddmi.training import latents
+
+    passes: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        passes.append(len(arguments[2]))
+        return encoded(*arguments)
+
+    monkeypatch.setattr(latents, "encoded", counted)
+    model = DDMI.from_pretrained(tiny_run)
+    items = Subset(model.experiment.modality.dataset("train"), range(3))
+    file = tmp_path / "new" / latents.STATISTICS
+
+    def statistics(data: Any = items) -> list[Tensor]:
+        space = latents.cached_statistics(model.experiment, model.vae, data, file, PartialState())
+        return [*space.mean, *space.std]
+
+    first, second = statistics(), statistics()
+    assert passes == [3]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")
+    assert all(torch.equal(a, b) for a, b in zip(first, statistics(), strict=True)), "damaged ones are made anew"
+    statistics(Subset(items.dataset, range(2)))
+    assert passes == [3, 3, 2], "others' are not taken"

@@ -68,7 +68,7 @@ _VAES: dict[str, Settings] = {
                  decoder_multipliers=(1, 2, 4, 4)),
 }  # fmt: skip
 _DENOISERS: dict[str, Settings] = {
-    "test": dict(width=16, multipliers=(1, 2), steps=4),
+    "test": dict(width=16, multipliers=(1, 2), steps=4, cached_items=64),
     "demo": dict(width=96, multipliers=(1, 2), steps=20),
     "small": dict(width=128, multipliers=(1, 2, 4), blocks=2, steps=20),
     "recommended": dict(width=192, multipliers=(1, 2, 4), blocks=3, steps=20, cache_views=2),

@@ -17,6 +17,8 @@ from torch.utils.data import Subset
 
 from ddmi.experiment.config import Experiment
 from ddmi.machine.checksums import weights_sha256
+from ddmi.machine.listed_weights import save_listed
+from ddmi.machine.safetensors_files import read_tensors
 from ddmi.serialization import to_json
 from ddmi.training.objectives import Encoder
 from ddmi_diffusion import (
@@ -31,12 +33,15 @@ from ddmi_diffusion import (
     StepRandom,
     encode_prompts,
 )
+from ddmi_diffusion.latent_space import Packing
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.modality import DataSet, Digested
 from ddmi_modalities.progress import progress
 from ddmi_modalities.text.encoder import TextEncoder, pretrained_text_encoder
 from ddmi_vae import D2CVAE, Posterior
 
+STATISTICS = "statistics.safetensors"
+"""Of latents that are not cached themselves."""
 AT_ONCE = 32
 """Items that a process encodes at once."""
 
@@ -85,16 +90,15 @@ def set_up_diffusion(
     items = cached_items(experiment, data)
     if settings.cache:
         latents = cached_moments(experiment, vae, items, caches / "train.npy", processes)
-        rows, statistics = _prompted(experiment, latents, items, conditioner), latents.moments()
+        rows, latent_space = _prompted(experiment, latents, items, conditioner), LatentSpace.fit(latents.moments())
         collate, moments = rows.collate, None
     else:
-        rows, statistics = data, encoded(experiment, vae, data, processes)
+        rows, latent_space = data, cached_statistics(experiment, vae, data, caches / STATISTICS, processes)
         collate, moments = modality.collate, Encoder(vae)
     others: Any = held_out
     if settings.cache and held_out is not None:
         latents = cached_moments(experiment, vae, held_out, caches / "held_out.npy", processes)
         others = _prompted(experiment, latents, held_out, conditioner)
-    latent_space = LatentSpace.fit(statistics, settings.packing)
     if not settings.whiten:
         latent_space = LatentSpace.identity(latent_space.plane_shapes, settings.packing)
     diffusion = settings.build(latent_space.plane_shapes, latent_space.shape)
@@ -171,9 +175,7 @@ def cached_moments(
 
     To be called by all processes; the main one writes.
     """
-    views = experiment.diffusion.cache_views
-    content = [weights_sha256(vae), to_json(experiment.modality), views, len(data), content_of(experiment, data)]
-    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    views, key = experiment.diffusion.cache_views, _key(experiment, vae, data)
     cache = LatentCache.opened(path, key)
     processes.wait_for_everyone()  # all have looked before one writes
     if cache is None:
@@ -187,6 +189,44 @@ def cached_moments(
                 pass
         processes.wait_for_everyone()
     return cache or LatentCache(path, key)
+
+
+def cached_statistics(
+    experiment: Experiment, vae: D2CVAE, data: DataSet[Any], path: Path, processes: PartialState
+) -> LatentSpace:
+    """The latent space of all items, whose statistics are kept at `path`; all are encoded where it is of others.
+
+    To be called by all processes; the main one writes.
+    """
+    packing, key = experiment.diffusion.packing, _key(experiment, vae, data)
+    known = _statistics_at(path, key, packing)
+    processes.wait_for_everyone()  # all have looked before one writes
+    if known is not None:
+        return known
+    fitted = LatentSpace.fit(encoded(experiment, vae, data, processes), packing)
+    if processes.is_main_process:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_listed(path, fitted.tensors(), {"key": key, "plane_shapes": json.dumps(fitted.plane_shapes)})
+    return fitted
+
+
+def _statistics_at(path: Path, key: str, packing: Packing) -> LatentSpace | None:
+    """What `cached_statistics` wrote for this key; None where there is nothing that can be read."""
+    try:
+        tensors, about = read_tensors(path)
+        if about["key"] != key:
+            return None
+        shapes = [(c, h, w) for c, h, w in json.loads(about["plane_shapes"])]
+        return LatentSpace.from_tensors(tensors, shapes, packing)
+    except (ValueError, KeyError):
+        return None
+
+
+def _key(experiment: Experiment, vae: D2CVAE, data: DataSet[Any]) -> str:
+    """Another one for other moments."""
+    views = experiment.diffusion.cache_views
+    content = [weights_sha256(vae), to_json(experiment.modality), views, len(data), content_of(experiment, data)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def content_of(experiment: Experiment, data: DataSet[Any]) -> str:
