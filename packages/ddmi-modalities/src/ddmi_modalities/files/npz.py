@@ -15,11 +15,11 @@ from ddmi_modalities.memory import check_fits
 
 
 def read_npz(
-    file: Path, required: Sequence[str], optional: Sequence[str] = (), *, remedy: str
+    file: Path, required: Sequence[str], optional: Sequence[str] = (), *, unread: Sequence[str] = (), remedy: str
 ) -> dict[str, NDArray[Any]]:
     """These arrays of a file, of the optional ones those that are there.
 
-    Raises ValueError that names the file and what is missing, and ends with `remedy`.
+    Raises ValueError that names the file and what is missing, `unread` included, and ends with `remedy`.
     """
     try:
         with file.open("rb") as handle:  # numpy leaves a damaged archive open
@@ -33,7 +33,7 @@ def read_npz(
         raise ValueError(f"{file}: does not exist; {remedy}") from error
     except Exception as error:  # numpy's and zipfile's readers raise nearly anything on damaged files
         raise ValueError(f"{file}: is damaged, or no NPZ file ({error}); {remedy}") from error
-    if lacking := [key for key in required if key not in arrays]:
+    if lacking := [key for key in (*required, *unread) if key not in held]:
         raise ValueError(f"{file}: lacks {', '.join(lacking)} and has {', '.join(held) or 'no named arrays'}; {remedy}")
     return arrays
 

@@ -191,7 +191,7 @@ def nearest_training_iou(items: Sequence[ShapeItem], training: DataSet[ShapeItem
 
 
 def surface_cloud(item: ShapeItem, count: int) -> Float32[np.ndarray, "count 3"]:
-    return item.surface(count, named_generator(f"{item.name}/cloud"))[0]
+    return item.cloud(count, named_generator(f"{item.name}/cloud"))
 
 
 def mesh_cloud(mesh: trimesh.Trimesh, count: int, seed: int = 0) -> Float32[np.ndarray, "count 3"]:

@@ -34,6 +34,9 @@ class ShapeItem(Protocol):
     ) -> tuple[Float32[np.ndarray, "count 3"], Float32[np.ndarray, "count 3"]]:
         """Points spread evenly over the surface, in world units, and the outward unit normals there."""
 
+    def cloud(self, count: int, rng: np.random.Generator) -> Float32[np.ndarray, "count 3"]:
+        """The points of `surface` alone, by the same draws."""
+
     def points(
         self, count: int, rng: np.random.Generator, near: float | None, spread: float = 0.03
     ) -> tuple[Float32[np.ndarray, "count 3"], Bool[np.ndarray, " count"]]:

@@ -94,7 +94,7 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
 
     def inputs(self, items: Sequence[ShapeItem]) -> tuple[Float[Tensor, "batch point 3"]]:
         """Noiseless surface points of every item, in field coordinates; which ones, its name decides."""
-        clouds = [item.surface(self.cloud, named_generator(item.name))[0] for item in items]
+        clouds = [item.cloud(self.cloud, named_generator(item.name)) for item in items]
         return (self.extent.to_field(torch.from_numpy(np.stack(clouds))),)
 
     def collate(self, items: Sequence[ShapeItem], rng: Randomness) -> Batch[Tensor]:
@@ -102,7 +102,7 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
         clouds, queries, targets = [], [], []
         for item, seed in zip(items, rng.integers(2**31, 1).flatten().tolist(), strict=True):
             draws = np.random.default_rng(seed)
-            points, _ = item.surface(self.cloud, draws)
+            points = item.cloud(self.cloud, draws)
             clouds.append(points + draws.normal(0, self.noise, points.shape).astype(np.float32))
             at, occupied = item.points(self.num_queries, draws, self.near)
             queries.append(at)

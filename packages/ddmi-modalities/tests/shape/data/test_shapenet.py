@@ -240,3 +240,19 @@ def test_what_stored_points_cannot_do(root: Path) -> None:
         item.mesh()
     with pytest.raises(ValueError, match="count of at least 1, got 0"):
         item.points(0, rng(), None)
+
+
+def test_a_cloud_is_the_surface_without_reading_normals(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    surface, _ = ShapeNet(root, "train")[0].surface(50, rng())
+    read: list[str] = []
+
+    def spy(file: Path, key: str, array: np.ndarray) -> np.ndarray:
+        read.append(key)
+        return array.astype(np.float32)
+
+    monkeypatch.setattr("ddmi_modalities.shape.data.shapenet._vectors", spy)
+    assert np.array_equal(ShapeNet(root, "train")[0].cloud(50, rng()), surface)
+    assert read == ["points"]
+    change(normals=None)(root / CHAIR / "a" / "pointcloud.npz")
+    with pytest.raises(ValueError, match="lacks normals and has points"):
+        ShapeNet(root, "train")[0].cloud(50, rng())

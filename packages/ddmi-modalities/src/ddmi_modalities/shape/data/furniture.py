@@ -66,6 +66,9 @@ class FurnitureItem:
     ) -> tuple[Float32[np.ndarray, "count 3"], Float32[np.ndarray, "count 3"]]:
         return self.union.surface(count, rng)
 
+    def cloud(self, count: int, rng: np.random.Generator) -> Float32[np.ndarray, "count 3"]:
+        return self.surface(count, rng)[0]
+
     def points(
         self, count: int, rng: np.random.Generator, near: float | None, spread: float = 0.03
     ) -> tuple[Float32[np.ndarray, "count 3"], Bool[np.ndarray, " count"]]:

@@ -56,6 +56,9 @@ class MeshItem:
         points = a + u * (b - a) + v * (c - a)
         return points.astype(np.float32), self.closed.face_normals[faces].astype(np.float32)
 
+    def cloud(self, count: int, rng: np.random.Generator) -> Float32[np.ndarray, "count 3"]:
+        return self.surface(count, rng)[0]
+
     def points(
         self, count: int, rng: np.random.Generator, near: float | None, spread: float = 0.03
     ) -> tuple[Float32[np.ndarray, "count 3"], Bool[np.ndarray, " count"]]:

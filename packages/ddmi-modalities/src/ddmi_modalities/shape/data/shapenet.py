@@ -50,7 +50,7 @@ REMEDY = "copy it anew or take it off the lists"
 
 @dataclass(frozen=True)
 class ShapeNetItem:
-    """One model; a `ShapeItem`.  Its two files are read once, when first asked for, and forgotten with the item."""
+    """One model; a `ShapeItem`.  Of its two files each array is read once, when first asked for."""
 
     root: Path
     synset: str
@@ -75,11 +75,17 @@ class ShapeNetItem:
         return points, _bits(file, arrays["occupancies"], len(points))
 
     @cached_property
+    def stored_cloud(self) -> Float32[np.ndarray, "point 3"]:
+        """All points of pointcloud.npz, which has to have normals, too."""
+        file = self.root / self.name / CLOUD
+        return _vectors(file, "points", read_npz(file, ["points"], unread=["normals"], remedy=REMEDY)["points"])
+
+    @cached_property
     def stored_surface(self) -> tuple[Float32[np.ndarray, "point 3"], Float32[np.ndarray, "point 3"]]:
         """All points of pointcloud.npz and their unit normals; a normal stored as zero stays so."""
         file = self.root / self.name / CLOUD
-        arrays = read_npz(file, ["points", "normals"], remedy=REMEDY)
-        points, normals = (_vectors(file, key, arrays[key]) for key in ("points", "normals"))
+        points = self.stored_cloud
+        normals = _vectors(file, "normals", read_npz(file, ["normals"], remedy=REMEDY)["normals"])
         if len(points) != len(normals):
             _refuse(file, f"it has {len(points)} points and {len(normals)} normals")
         length = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -105,6 +111,10 @@ class ShapeNetItem:
         points, normals = self.stored_surface
         chosen = rng.integers(len(points), size=check_count(count))
         return points[chosen], normals[chosen]
+
+    def cloud(self, count: int, rng: np.random.Generator) -> Float32[np.ndarray, "count 3"]:
+        """As `surface`; normals stay in their file."""
+        return self.stored_cloud[rng.integers(len(self.stored_cloud), size=check_count(count))]
 
     def points(
         self, count: int, rng: np.random.Generator, near: float | None, spread: float = 0.03
@@ -259,10 +269,12 @@ def _refuse(file: Path, why: str) -> NoReturn:
 def _vectors(file: Path, key: str, array: np.ndarray) -> Float32[np.ndarray, "point 3"]:
     if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != 3 or not len(array):
         _refuse(file, f"{key} is {array.dtype} {array.shape}, wanted floating-point numbers (n, 3)")
-    sound = (np.abs(array.astype(np.float64)) <= FAR).all(axis=1)
-    if not sound.all():
-        _refuse(file, f"{key} has {int((~sound).sum())} rows with NaN or infinity, or beyond {FAR:g}")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is beyond single precision becomes infinite, and is refused
+        vectors = array.astype(np.float32)
+    if not (vectors.min() >= -FAR and vectors.max() <= FAR):
+        unsound = (~(np.abs(vectors) <= FAR)).any(axis=1)
+        _refuse(file, f"{key} has {int(unsound.sum())} rows with NaN or infinity, or beyond {FAR:g}")
+    return vectors
 
 
 def _bits(file: Path, array: np.ndarray, count: int) -> Bool[np.ndarray, " point"]:

@@ -44,6 +44,9 @@ class CaptionedShape:
     ) -> tuple[Float32[np.ndarray, "count 3"], Float32[np.ndarray, "count 3"]]:
         return self.shape.surface(count, rng)
 
+    def cloud(self, count: int, rng: np.random.Generator) -> Float32[np.ndarray, "count 3"]:
+        return self.shape.cloud(count, rng)
+
     def points(
         self, count: int, rng: np.random.Generator, near: float | None, spread: float = 0.03
     ) -> tuple[Float32[np.ndarray, "count 3"], Bool[np.ndarray, " count"]]:
