@@ -20,7 +20,7 @@ logger = logging.getLogger("ddmi")
 RULES = 2
 """To be raised where what counts as sound, or is remembered of it, changes."""
 
-Found = TypeVar("Found", bound="int | list[int]")
+Found = TypeVar("Found", bound="int | list[Any]")
 
 
 def check_sources(
@@ -28,8 +28,7 @@ def check_sources(
 ) -> dict[str, Found | str]:
     """Of each name what `check(root / name)` returns, or the message of the ValueError that it raises.
 
-    Files of one size and time of change are not looked at again: what was found is kept below `cache`.  Errors that
-    may pass (rights, too many open files, a network drive that is away) are not kept.
+    Files are known by size and time of change; see `check_stamped`.
 
     Args:
         root: The folder.
@@ -38,15 +37,33 @@ def check_sources(
         what: What they are, in the plural.
         cache: The cache's folder.
     """
+    stamps = {name: stamp(root / name) for name in names}
+    return check_stamped(root, stamps, lambda name: check(root / name), what=what, cache=cache)
+
+
+def check_stamped(
+    root: Path, stamps: Mapping[str, Sequence[int]], check: Callable[[str], Found], *, what: str, cache: Path
+) -> dict[str, Found | str]:
+    """Of each name what `check(name)` returns, or the message of the ValueError that it raises.
+
+    What has the same stamp is not looked at again: what was found is kept below `cache`.  Errors that may pass (rights,
+    too many open files, a network drive that is away) are not kept.
+
+    Args:
+        root: The folder.
+        stamps: Of each name numbers that change with its content.
+        check: Reads one of them to its end; numbers that are worth remembering, such as a picture's side.
+        what: What they are, in the plural.
+        cache: The cache's folder.
+    """
     memory = _memory(cache, f"{what}-{RULES}", root)
     known = _remembered(memory)
-    stamps = {name: stamp(root / name) for name in names}
-    fresh = [name for name in names if not _is_of(known.get(name), stamps[name])]
+    fresh = [name for name in stamps if not _is_of(known.get(name), stamps[name])]
     passing: set[str] = set()
 
     def look(name: str) -> Found | str:
         try:
-            return check(root / name)
+            return check(name)
         except ValueError as error:
             if may_pass(error):
                 passing.add(name)
@@ -57,7 +74,7 @@ def check_sources(
             found = progress(pool.map(look, fresh), what=f"checking {what}", total=len(fresh))
             known |= {name: [*stamps[name], result] for name, result in zip(fresh, found, strict=True)}
         _remember(memory, {name: one for name, one in known.items() if name not in passing})
-    return {name: known[name][-1] for name in names}
+    return {name: known[name][-1] for name in stamps}
 
 
 def may_pass(error: BaseException | None) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
 
 from ddmi_modalities.files.kinds import Kind
 from ddmi_modalities.said import say_once
@@ -55,7 +55,7 @@ def names_below(root: Path, kind: Kind, *, below: Path | None = None) -> list[st
     return sorted(file.relative_to(root).as_posix() for file in files if kind.takes(file))
 
 
-def say_unread(folder: Path, kind: Kind, files: list[Path]) -> None:
+def say_unread(folder: Path, kind: Kind, files: Sequence[PurePath]) -> None:
     """Logs how many of the files are such as `kind` names but cannot read, once for each folder."""
     counts = Counter(file.suffix.lower() for file in files if file.suffix.lower() in kind.unread)
     if counts:

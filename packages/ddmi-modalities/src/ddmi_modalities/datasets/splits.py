@@ -18,7 +18,7 @@ Split = Literal["train", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
-HELD_OUT_NAMES = ("test", "val")
+HELD_OUT_NAMES = ("test", "val", "validation")
 """What a held-out split is called, in folders and lists; the first that is there counts."""
 
 LISTS = (".txt", ".lst")
@@ -61,6 +61,25 @@ def split_folders(root: Path) -> Mapping[Split, Path]:
             "be trained on; make them two folders"
         )
     return {"train": train, "test": held_out}
+
+
+def named_split(files: Sequence[str], split: Split) -> list[str] | None:
+    """Those of `files` that are called after a split, such as train-00000-of-00005.parquet; None unless both have some.
+
+    Files that are called after none take no part, and that is said.
+    """
+    words = {file: {*re.split(r"[^a-z]+", PurePosixPath(file).name.lower())} for file in files}
+    named = {word: [file for file in files if word in words[file]] for word in ("train", *HELD_OUT_NAMES)}
+    held_out = next((named[word] for word in HELD_OUT_NAMES if named[word]), None)
+    if not named["train"] or not held_out:
+        return None
+    check_apart("the names of files", named["train"], held_out)
+    if others := [file for file in files if not any(file in of for of in named.values())]:
+        say_once(
+            (tuple(others), "unnamed"),
+            f"{len(others)} files are called after no split, and others are: left aside, such as {others[0]!r}",
+        )
+    return named["train"] if split == "train" else held_out
 
 
 def listed_split(root: Path, split: Split, names: Sequence[str]) -> list[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import PurePath
 
 from PIL import features
 
@@ -21,7 +21,7 @@ class Kind:
     unread: Mapping[str, str]
     """What a user can do about such files, by suffix: "install pillow-heif"."""
 
-    def takes(self, file: Path) -> bool:
+    def takes(self, file: PurePath) -> bool:
         """Whether the name says that it is read."""
         return file.suffix.lower() in self.read
 
@@ -65,6 +65,15 @@ VIDEOS = Kind(
         "convert them, such as by `ffmpeg -i FILE out.mp4`",
     ),
 )
+TARS = Kind(
+    "tar shards",
+    frozenset({".tar"}),
+    dict.fromkeys(
+        (".tgz", ".gz", ".bz2", ".tbz", ".xz", ".txz", ".zst", ".tzst"),
+        "unpack them to plain .tar, such as by `gunzip`: what is compressed cannot be read by index",
+    ),
+)
+TABLES = Kind("tables of pictures", frozenset({".parquet", ".arrow"}), {})
 MESHES = Kind(
     "meshes",
     frozenset({".obj", ".ply", ".stl", ".off", ".glb", ".gltf"}),

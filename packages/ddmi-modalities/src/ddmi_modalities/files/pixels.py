@@ -6,7 +6,6 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from ddmi_modalities.files.colour import to_srgb
 from ddmi_modalities.files.deep_grey import check_samples, sixteen_bits
 from ddmi_modalities.files.kinds import PICTURES
+from ddmi_modalities.files.readable import Readable
 
 LARGE = 2**24
 """Pixels from which pictures are decoded one at a time, whatever the number of threads: each takes 20 bytes a pixel."""
@@ -58,13 +58,13 @@ def to_png(pixels: UInt8[Tensor, "3 rows columns"]) -> bytes:
     return buffer.getvalue()
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Readable) -> Image.Image:
     """A file as an upright 8-bit sRGB picture, on white where it is transparent; see `open_cutout`."""
     return open_cutout(path)[0]
 
 
 def open_cutout(
-    path: Path, shaped: tuple[int, int] | None = None
+    path: Readable, shaped: tuple[int, int] | None = None
 ) -> tuple[Image.Image, UInt8[np.ndarray, "rows columns"] | None]:
     """A file as an 8-bit sRGB picture on white, and its opacity from 0 to 255; None where it has none.
 
@@ -72,7 +72,7 @@ def open_cutout(
     clip it), and the picture is rotated as its EXIF orientation says.
 
     Args:
-        path: The file.
+        path: The file, or a part of one.
         shaped: Columns and rows that somebody else says it has: it stays as it is stored where only that fits.
 
     Raises:
@@ -88,7 +88,7 @@ def open_cutout(
         return Image.composite(rgb, white, alpha), np.asarray(alpha)
 
 
-def open_mask(path: Path, shaped: tuple[int, int] | None = None) -> Bool[np.ndarray, "rows columns"]:
+def open_mask(path: Readable, shaped: tuple[int, int] | None = None) -> Bool[np.ndarray, "rows columns"]:
     """Where a picture is at least half white, on black where it is transparent; otherwise as `open_cutout`."""
     with _opened(path) as file:
         picture, alpha = _parts(file, _turned(file, shaped))
@@ -99,10 +99,14 @@ def open_mask(path: Path, shaped: tuple[int, int] | None = None) -> Bool[np.ndar
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Readable) -> Iterator[Image.Image]:
     """A picture that was decoded; what goes wrong with it is a ValueError that names the file."""
     try:
-        with Image.open(path) as file, _ONE_AT_A_TIME if file.width * file.height > LARGE else nullcontext():
+        with (
+            path.open("rb") as stream,
+            Image.open(stream) as file,
+            _ONE_AT_A_TIME if file.width * file.height > LARGE else nullcontext(),
+        ):
             deep = any("16" in str(tile[3]) for tile in file.tile)
             # load() decodes everything: a truncated file fails here and not in the middle of a training run.
             file.load()

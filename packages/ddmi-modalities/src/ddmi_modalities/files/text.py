@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ddmi_modalities.files.readable import Readable
+
 WORD = 20
 """Digits, and a sign, of the whole numbers that 64 bits hold: times of files have nineteen."""
 MARKS = {
@@ -20,10 +22,11 @@ MARKS = {
 }
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Readable) -> str:
     """The content without its mark.  Raises ValueError that names the file, where it cannot be read or decoded."""
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read()
     except FileNotFoundError:
         raise ValueError(f"{str(file)!r} does not exist") from None
     except OSError as error:
@@ -67,7 +70,7 @@ def parse_json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def read_lines(file: Path) -> list[str]:
+def read_lines(file: Readable) -> list[str]:
     """The lines that are not empty, without spaces around them; errors as of `read_text`."""
     return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 

@@ -28,7 +28,7 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
     """Configuration and behaviour of images."""
 
     source: str = "openmoji"
-    """'openmoji', or the path of a folder of images, or of CIFAR-10's binary files."""
+    """'openmoji', or the path of a folder of images (files, tar shards, or tables), or of CIFAR-10's binary files."""
     classes: tuple[str, ...] = ()
     """Sub-folders to take, of a folder or of its train and test folders, such as AFHQ's 'cat'; empty: all."""
     held_out: int = 0

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ddmi_modalities.datasets.array_cache import default_cache
 from ddmi_modalities.datasets.preparation import Item, Plan
 from ddmi_modalities.datasets.splits import SPLITS
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_png, to_tensor
 from ddmi_modalities.files.text import read_text
 from ddmi_modalities.image.data.cifar import batches_folder
-from ddmi_modalities.image.data.folder import caption_file
+from ddmi_modalities.image.data.encoded import EncodedPicture
 from ddmi_modalities.image.data.folder_split import pictures_of_split
 from ddmi_modalities.image.modality import ImageModality
 
@@ -47,13 +48,15 @@ class ImagePreparation:
         size = self.size or max(modality.size, *modality.target_sizes)
         items = []
         for split in SPLITS:
-            base, names = pictures_of_split(root, split, modality.classes, modality.held_out)
-            for name in names:
-                made = f"{split}/{name.rpartition('.')[0]}"
-                caption = caption_file(base / name) or (base / name).with_suffix(".txt")
-                sources = tuple(path.relative_to(root).as_posix() for path in (base / name, caption))
-                make = partial(_picture, base / name, made, size, self.allow_small)
-                items.append(Item(name=f"{made}.png", split=split, sources=sources, make=make))
+            base, pictures = pictures_of_split(
+                root, split, modality.classes, modality.held_out, modality.cache or default_cache()
+            )
+            for name, encoded in pictures.items():
+                made = f"{split}/{name.removesuffix(encoded.suffix)}"
+                sources = dict.fromkeys([base / name, *encoded.sources])  # the first is what messages name
+                make = partial(_picture, encoded, made, size, self.allow_small)
+                names = tuple(path.relative_to(root).as_posix() for path in sources)
+                items.append(Item(name=f"{made}.png", split=split, sources=names, make=make))
         return Plan(
             what="images",
             source=root,
@@ -69,10 +72,10 @@ class ImagePreparation:
         )
 
 
-def _picture(file: Path, name: str, size: int, allow_small: bool) -> Iterator[tuple[str, bytes]]:
-    square = centre_square(open_picture(file))
+def _picture(encoded: EncodedPicture, name: str, size: int, allow_small: bool) -> Iterator[tuple[str, bytes]]:
+    square = centre_square(open_picture(encoded))
     if square.width < size and not allow_small:
         raise ValueError(f"{square.width} pixels on its shorter side, wanted {size}")
     yield f"{name}.png", to_png(to_tensor(resize_square(square, min(size, square.width))))
-    if caption := caption_file(file):
+    if caption := encoded.text():
         yield f"{name}.txt", read_text(caption).encode()

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ddmi_modalities.image import ImageFolder
+from ddmi_modalities.image.data.encoded import PictureFile
 
 
 def test_hash_split_and_pixels(photographs: Path, tmp_path: Path) -> None:
@@ -72,8 +73,8 @@ def test_checks_are_remembered_until_a_file_changes(
     ImageFolder(photographs, "train", cache=tmp_path)
     opened: list[str] = []
 
-    def spy(file: Path) -> int:
-        opened.append(file.name)
+    def spy(file: PictureFile) -> int:
+        opened.append(file.file.name)
         return 24
 
     monkeypatch.setattr("ddmi_modalities.image.data.folder._shorter_side", spy)

@@ -17,12 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from ddmi_modalities.datasets.array_cache import default_cache, free_bytes
-from ddmi_modalities.datasets.checked_sources import check_sources, content_digest, stamp
+from ddmi_modalities.datasets.checked_sources import check_stamped, content_digest, stamp
 from ddmi_modalities.datasets.left_out import leave_out
 from ddmi_modalities.datasets.shared_rows import SharedRows
 from ddmi_modalities.datasets.splits import Split, check_split
 from ddmi_modalities.files.pixels import centre_square, open_picture, resize_square, to_tensor
-from ddmi_modalities.files.text import named_file, read_lines
+from ddmi_modalities.files.readable import Readable
+from ddmi_modalities.files.text import read_lines
+from ddmi_modalities.image.data.encoded import EncodedPicture
 from ddmi_modalities.image.data.folder_split import pictures_of_split
 
 logger = logging.getLogger("ddmi")
@@ -33,18 +35,13 @@ MOST_OF_FREE = 0.25
 """Part of the free disk that pixels may take."""
 
 
-def caption_file(picture: Path) -> Path | None:
-    """The text file beside a picture, of the same name; None where there is none."""
-    return named_file(picture.parent, picture.stem, (".txt",)) if picture.suffix else None
-
-
 @dataclass(frozen=True)
 class Photograph:
     """One picture of a folder; an `ImageItem`.  Decoded once, when first asked for pixels; forgotten with the item."""
 
-    root: Path
+    encoded: EncodedPicture
     name: str
-    """The path below the root, with forward slashes."""
+    """The path below the root, with forward slashes; within a shard or table, the member or row behind its path."""
     index: int = field(default=0, compare=False)
     """Its row in `kept`."""
     kept: Mapping[int, SharedRows] = field(default_factory=dict, compare=False)
@@ -52,14 +49,14 @@ class Photograph:
 
     @property
     def caption(self) -> str | None:
-        """The first line of the text file of the same name, where there is one (`cat.jpg`, `cat.txt`)."""
-        text = caption_file(self.root / self.name)
+        """The first line of the text of the same name, where there is one (`cat.jpg`, `cat.txt`)."""
+        text = self.encoded.text()
         lines = read_lines(text) if text else []
         return lines[0] if lines else None
 
     @cached_property
     def _square(self) -> Image.Image:
-        return centre_square(open_picture(self.root / self.name))
+        return centre_square(open_picture(self.encoded))
 
     def pixels(self, size: int) -> UInt8[Tensor, "3 size size"]:
         return self.window(size, 0, 0, size)
@@ -78,9 +75,9 @@ class Photograph:
 
 
 class ImageFolder:
-    """All readable pictures below `root`, as centred squares.
+    """All readable pictures below `root`, as centred squares: files, members of tar shards, or rows of tables.
 
-    What is held out, folders, lists or names decide: see `pictures_of_split`.  Every file is decoded once to be sure
+    What is held out, folders, lists or names decide: see `pictures_of_split`.  Every picture is decoded once to be sure
     that training will not stop at a broken one; what was found is remembered in the cache by path, size and time of
     change.
 
@@ -97,8 +94,9 @@ class ImageFolder:
         cache: Where to keep pixels, and which files are sound, default `$XDG_CACHE_HOME/ddmi`.
 
     Raises:
-        ValueError: There is no such folder or class, it has no usable picture in this split, or `strict`
-            found a bad one.
+        ValueError: There is no such folder or class, it has no usable picture in this split, a shard or table is
+            damaged, or `strict` found a bad picture.
+        ModuleNotFoundError: There are tables, and the extra `parquet` is not installed.
     """
 
     def __init__(
@@ -118,9 +116,12 @@ class ImageFolder:
         if not root.is_dir():
             what = "is a file" if root.exists() else "does not exist"
             raise ValueError(f"ImageFolder: {str(root)!r} {what}; give the path of a folder of images")
-        self.root, names = pictures_of_split(root.resolve(), split, classes, held_out)
         self._cache = cache or default_cache()
-        sides = check_sources(self.root, names, _shorter_side, what="images", cache=self._cache)
+        self.root, found = pictures_of_split(root.resolve(), split, classes, held_out, self._cache)
+        stamps = _stamps(found)
+        sides = check_stamped(
+            self.root, stamps, lambda name: _shorter_side(found[name]), what="images", cache=self._cache
+        )
         self.skipped = {
             name: side if isinstance(side, str) else f"{side} pixels on its shorter side, wanted {min_size}"
             for name, side in sides.items()
@@ -128,22 +129,25 @@ class ImageFolder:
         }
         """Why each picture that is not in the data set was left out."""
         leave_out(
-            f"ImageFolder {str(self.root)!r}", "images", self.skipped, len(names), remedy="repair or remove them",
+            f"ImageFolder {str(self.root)!r}", "images", self.skipped, len(found), remedy="repair or remove them",
             strict=strict,
         )  # fmt: skip
-        self.names = tuple(name for name in names if name not in self.skipped)
+        self._encoded = {name: one for name, one in found.items() if name not in self.skipped}
+        self.names = tuple(self._encoded)
         self._sides = [side for name in self.names if isinstance(side := sides[name], int)]
         if not self.names:
             raise ValueError(
                 f"ImageFolder: no image for the split {split!r} below {str(self.root)!r}; add images, or folders named "
                 "train and test"
             )
-        self._kept = self._pixels(sizes, f"{split} {sorted(classes)} {held_out} {min_size}") if sizes else {}
+        self._kept: dict[int, SharedRows] = {}
+        if sizes:
+            state = [(name, stamps[name]) for name in self.names]
+            self._kept = self._pixels(sizes, f"{split} {sorted(classes)} {held_out} {min_size}", state)
 
-    def _pixels(self, sizes: Sequence[int], which: str) -> dict[int, SharedRows]:
+    def _pixels(self, sizes: Sequence[int], which: str, stamps: list[tuple[str, list[int]]]) -> dict[int, SharedRows]:
         """Where pixels of these sizes are kept; of those that there is room for, the smallest first."""
         folder = self._cache / "pictures"
-        stamps = [(name, stamp(self.root / name)) for name in self.names]
         place, state = _hash(f"{self.root} {which}"), _hash(f"{PIXELS} {PIL.__version__} {stamps}")
         for stale in folder.glob(f"{place}-*.raw"):  # of the folder as it was
             if not stale.name.startswith(f"{place}-{state}-"):
@@ -167,11 +171,14 @@ class ImageFolder:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Photograph:
-        return Photograph(self.root, self.names[index], range(len(self))[index], self._kept)
+        name = self.names[index]
+        return Photograph(self._encoded[name], name, range(len(self))[index], self._kept)
 
     def digest(self) -> str:
-        """A hash of the content of all pictures."""
-        return content_digest(self.root, self.names, what="images", cache=self._cache)
+        """A hash of the content of all pictures' files, and of the names of those in shards and tables."""
+        files = {one.file.relative_to(self.root).as_posix() for one in self._encoded.values()}
+        content = content_digest(self.root, sorted(files), what="images", cache=self._cache)
+        return content if files == {*self.names} else _hash(f"{content} {self.names}")
 
     def describe(self) -> str:
         """The pictures' sizes, and how many were left out."""
@@ -185,7 +192,13 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _shorter_side(file: Path) -> int:
+def _stamps(pictures: Mapping[str, EncodedPicture]) -> dict[str, list[int]]:
+    """Bytes and time of change of the file that each picture is in."""
+    stamps = {file: stamp(file) for file in {one.file for one in pictures.values()}}
+    return {name: stamps[one.file] for name, one in pictures.items()}
+
+
+def _shorter_side(file: Readable) -> int:
     """In pixels.  ValueError, without the file's name, where it cannot be decoded to its end."""
     try:
         return min(open_picture(file).size)
