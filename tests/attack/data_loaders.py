@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,42 @@ def _write_image_folder(folder: Path) -> None:
         (folder / "cat" / f"{number}.txt").write_text(f"a picture, number {number}\n")
     (folder / "train.txt").write_text("".join(f"cat/{number}.png\n" for number in range(4)))
     (folder / "test.txt").write_text("cat/4\ncat/5\n")
+
+
+def _encoded(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(seed=seed)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _write_shards(folder: Path) -> None:
+    for split, count in (("train", 4), ("test", 2)):
+        with tarfile.open(folder / f"{split}-0.tar", "w") as shard:
+            for number in range(count):
+                members = {".png": _encoded(number), ".txt": b"a picture\n", ".json": b"{}"}
+                for ending, content in members.items():
+                    info = tarfile.TarInfo(f"{number}{ending}")
+                    info.size = len(content)
+                    shard.addfile(info, io.BytesIO(content))
+
+
+def _write_tables(ending: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        for split, count in (("train", 4), ("test", 2)):
+            values = [{"bytes": _encoded(number), "path": f"{number}.png"} for number in range(count)]
+            table = pa.table({"label": range(count), "image": pa.array(values, kind)})
+            file = folder / f"{split}-0.{ending}"
+            if ending == "parquet":
+                parquet.write_table(table, file, row_group_size=3)
+            else:
+                with pa.ipc.new_stream(file, table.schema) as writer:
+                    writer.write_table(table, max_chunksize=3)
+
+    return write
 
 
 def _read_images(folder: Path) -> object:
@@ -385,6 +423,9 @@ def _read_prepared(folder: Path) -> object:
 def data_loaders() -> Iterable[Loader]:
     yield Loader("pictures", _write_pictures, _read_pictures)
     yield Loader("image-folder", _write_image_folder, _read_images)
+    yield Loader("shards", _write_shards, _read_images)
+    yield Loader("parquet", _write_tables("parquet"), _read_images)
+    yield Loader("arrow", _write_tables("arrow"), _read_images)
     yield Loader("cifar", _write_cifar, _read_images)
     yield Loader("video", _write_video, _read_clips)
     yield Loader("one-video", _write_video, _read_one_video)
