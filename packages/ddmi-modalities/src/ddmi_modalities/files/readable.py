@@ -14,5 +14,5 @@ class Readable(Protocol):
     def suffix(self) -> str:
         """The last part of its name, from the dot; empty where it has none."""
 
-    def open(self, mode: Literal["rb"], /) -> io.BufferedIOBase:
+    def open(self, mode: Literal["rb"], /) -> io.BytesIO | io.BufferedReader:
         """Its bytes.  Raises OSError, or ValueError that names it, where they cannot be had."""

@@ -43,7 +43,7 @@ class PictureFile:
     def suffix(self) -> str:
         return self.file.suffix
 
-    def open(self, mode: Literal["rb"], /) -> io.BufferedIOBase:
+    def open(self, mode: Literal["rb"], /) -> io.BufferedReader:
         return self.file.open(mode)
 
     @property
