@@ -63,16 +63,16 @@ def model_card(
         source: Where it is loaded from, if elsewhere than a directory of that name.
         precision: Of its files; what was measured is of full precision.
     """
-    modality, first, second = experiment.modality, experiment.vae_training, experiment.diffusion_training
+    first, second = experiment.vae_training, experiment.diffusion_training
     unknown = "Nobody told whose the data are: ask who made the model before you publish what it makes."
     card = CARD.format(
-        kind=word_of(type(modality)).removeprefix("modality/"),
+        kind=word_of(type(experiment.modality)).removeprefix("modality/"),
         name=name,
         source=source or name,
         recipe=experiment.recipe,
         preset=experiment.preset,
         prompt="" if experiment.diffusion.text is None else ', prompts="a round table"',
-        data=modality.attribution or unknown,
+        data=experiment.attribution or unknown,
         seed=first.seed,
         first=f"{first.steps} steps of {first.batch_size}",
         second=f"{second.steps} steps of {second.batch_size}",

@@ -58,6 +58,11 @@ class Train:
         if self.text_weights is not None:
             experiment = with_text_weights(experiment, self.text_weights)
         experiment = changed_experiment(experiment, self.set, rest, f"train {self.recipe or ''}".rstrip())
+        directory = self.run_dir or Path("runs") / f"{experiment.recipe}-{experiment.preset}"
+        if experiment.init is not None:
+            from ddmi.training.initialisation import with_origin
+
+            experiment = with_origin(experiment, directory if self.resume else None)
         if self.print_config:
             print(experiment_text(experiment), end="")
             return
@@ -71,7 +76,6 @@ class Train:
         from ddmi.pipeline import VAE
         from ddmi.training.run import start_run
 
-        directory = self.run_dir or Path("runs") / f"{experiment.recipe}-{experiment.preset}"
         with start_run(experiment, directory, fresh=not self.resume and self.stage in ("all", "vae")) as run:
             if self.vae is not None and not (self.resume and (directory / VAE).exists()):
                 run.take_vae(self.vae)

@@ -98,6 +98,12 @@ class Experiment:
     """The recipe that made it."""
     preset: Fixed[str] = ""
     """The preset of the recipe."""
+    init: str | None = None
+    """A run or model that both stages start from, for fine-tuning: its weights are taken wherever they fit."""
+    origin: Fixed[str] = ""
+    """What that model is and what it was made of."""
+    freeze_encoder: bool = False
+    """Stage 1 trains what follows the latent only, so that latents stay those of `init`."""
     modality: Modality
     """The kind of signal and its data."""
     vae: AutoencoderConfig
@@ -120,6 +126,13 @@ class Experiment:
     def __post_init__(self) -> None:
         for part in ("vae", "losses", "diffusion"):
             _check_counts(getattr(self, part), part)
+        if self.freeze_encoder and self.init is None:
+            raise ValueError("freeze_encoder keeps an encoder that was trained; name the model that has it with --init")
+
+    @property
+    def attribution(self) -> str | None:
+        """Whose data a model of it is made of, see `Modality.attribution`."""
+        return "  ".join(filter(None, (self.modality.attribution, self.origin))) or None
 
 
 LARGEST, LONGEST = 2**16, 1000

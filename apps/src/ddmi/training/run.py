@@ -18,6 +18,7 @@ from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import load_weights
 from ddmi.pipeline import CONDITIONER, CONFIG, DDMI, DENOISER, GUIDE, MEAN_FLOW, VAE, read_experiment
 from ddmi.serialization import experiment_text
+from ddmi.training.initialisation import start_from
 from ddmi.training.latents import DiffusionSetup, mean_flow_objective, set_up_diffusion
 from ddmi.training.objectives import vae_objective
 from ddmi_diffusion import (
@@ -66,6 +67,7 @@ class Run:
         """Stage 1."""
         config = self.experiment.vae_training
         vae = self.new_vae(config.seed)
+        self._start_from(vae, VAE, "vae", resume)
         logger.info("stage vae: %s parameters, %d steps of %d", _millions(vae), config.steps, config.batch_size)
         trainer = self._vae_trainer(vae, config, "vae")
         trainer.fit(self._resumes("vae", resume))
@@ -116,6 +118,8 @@ class Run:
         judge: nn.Module | None = None,
     ) -> Trainer:
         modality = self.modality
+        if self.experiment.freeze_encoder:
+            vae.encoder.requires_grad_(False)
         objective = vae_objective(self.experiment, vae, config.steps, adversarial)
         with self.processes.main_process_first():  # the first process builds what is cached on disk
             data, held_out = modality.dataset("train"), modality.dataset("test")
@@ -152,6 +156,9 @@ class Run:
         settings, config = self.experiment.diffusion, self.experiment.diffusion_training
         model, setup = self._on_latents(config)
         diffusion = setup.diffusion
+        self._start_from(diffusion, DENOISER, "diffusion", resume)
+        if setup.conditioner is not None and not setup.conditioner.config.frozen:
+            self._start_from(setup.conditioner, CONDITIONER, "diffusion", resume)
         logger.info(
             "stage diffusion: %s parameters, latent %s, %d steps of %d",
             _millions(diffusion), setup.latent_space.shape, config.steps, config.batch_size,
@@ -252,6 +259,12 @@ class Run:
         """Captions of held-out items."""
         held_out = self.modality.dataset("test")
         return [next(iter(self.modality.captions(held_out[i % len(held_out)])), "") for i in range(count)]
+
+    def _start_from(self, module: nn.Module, file: str, stage: str, resume: bool) -> None:
+        """Gives a network what fits of the model that the experiment starts from, where its own training is not gone on
+        with."""
+        if self.experiment.init is not None and not self._resumes(stage, resume):
+            start_from(module, self.experiment.init, file)
 
     def _resumes(self, stage: str, resume: bool) -> bool:
         """`--resume` of a run that never reached this stage starts it."""
