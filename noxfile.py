@@ -21,7 +21,7 @@ ALONE = [name for name in LIBRARIES if name != "ddmi-models"]
 WORKERS = ("-n", str(min(4, os.cpu_count() or 1)))
 """Tests by several processes of one thread: on two cores in half the time of one process of two."""
 IN_THE_GATE = "not wheels and not attack and not browser and not docs"
-EXTRAS = {"ddmi-modalities": "[image,shape,text,video,nerf]"}
+EXTRAS = {"ddmi-modalities": "[image,shape,text,video,nerf,sphere]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
 
