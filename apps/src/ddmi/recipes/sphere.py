@@ -44,6 +44,7 @@ def sphere_experiment(preset: str, **data: Any) -> Experiment:
     from ddmi.experiment.config import Experiment
     from ddmi.recipes.presets import (
         READ_OUT,
+        diffusion,
         guide_after,
         mean_flow_training,
         plane_diffusion,
@@ -65,8 +66,8 @@ def sphere_experiment(preset: str, **data: Any) -> Experiment:
     first, second = {
         "test": (two_steps(), two_steps()),
         "demo": (
-            training(steps=800, batch_size=4, learning_rate=4e-3, optimizer="muon"),
-            training(steps=500, batch_size=16, learning_rate=1e-3),
+            training(steps=700, batch_size=4, learning_rate=4e-3, optimizer="muon"),
+            training(steps=400, batch_size=16, learning_rate=1e-3),
         ),
         "evening": (
             training(steps=5000, batch_size=4, learning_rate=4e-3, optimizer="muon"),
@@ -88,11 +89,14 @@ def sphere_experiment(preset: str, **data: Any) -> Experiment:
             CoarseToFineReadOutConfig(width=READ_OUT[size], out_channels=channels, coordinates=True),
             basis={"test": 4, "demo": 16, "small": 32, "recommended": 64}[size],
             encoder=dict(in_channels=3 + channels, direct=True, offsets=True),
-            decoder=dict(reduction="concat"),
+            decoder=dict(reduction="product"),
         ),
         losses=Losses(kl_weight=1e-6, kl_start=1e-6),
         vae_training=first,
-        diffusion=plane_diffusion(size, guide_after=guide_after(preset)),
+        # few items are learnt by heart, and by a small network later
+        diffusion=diffusion(width=64, multipliers=(1, 2), steps=20, guide_after=guide_after(preset))
+        if size == "demo"
+        else plane_diffusion(size, guide_after=guide_after(preset)),
         diffusion_training=second,
         mean_flow_training=mean_flow_training(preset),
     )

@@ -11,7 +11,6 @@ import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 MAGIC = b"!<arch>\n"
 HEADER = 60
@@ -107,7 +106,7 @@ def _wanted_files(path: Path, archive: tarfile.TarFile, wanted: Callable[[str], 
     return found
 
 
-def _member(path: Path, stem: str) -> tuple[str, IO[bytes]]:
+def _member(path: Path, stem: str) -> tuple[str, io.BytesIO]:
     """Name and content of the member of the `ar` archive whose name begins so."""
     try:
         with path.open("rb") as file:

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-Degrees = Float64[np.ndarray, "*shape"]
+Degrees = Float64[np.ndarray, "..."]
 
 
-def unit_vectors(latitude: Degrees, longitude: Degrees) -> Float[Tensor, "*shape 3"]:
+def unit_vectors(latitude: Degrees, longitude: Degrees) -> Float[Tensor, "... 3"]:
     """Points of the unit sphere: x towards (0, 0), y towards (0, 90 E), z towards the north pole.
 
     Longitudes that differ by whole turns give the same vector, bit for bit, and so do all longitudes of a pole.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 if TYPE_CHECKING:
     import xarray
@@ -31,7 +31,7 @@ def axis_of(data: xarray.Dataset, name: str) -> str | None:
 
 
 def ordered_latitudes(
-    file: str, degrees: np.ndarray[Any, Any]
+    file: str, degrees: Shaped[np.ndarray, " _"]
 ) -> tuple[Float64[np.ndarray, " rows"], Int64[np.ndarray, " rows"]]:
     """Latitudes from north to south, and the places in the file that they are of.
 
@@ -56,7 +56,7 @@ def ordered_latitudes(
 
 
 def ordered_longitudes(
-    file: str, degrees: np.ndarray[Any, Any]
+    file: str, degrees: Shaped[np.ndarray, " _"]
 ) -> tuple[Float64[np.ndarray, " columns"], Int64[np.ndarray, " columns"]]:
     """Longitudes eastwards from about 180 W on, and the places in the file that they are of.
 

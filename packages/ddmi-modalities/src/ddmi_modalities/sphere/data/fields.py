@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +63,31 @@ def read_fields(path: Path, variables: Sequence[str] = ()) -> Fields:
         ValueError: It cannot be read, a variable is not there, has no units, other axes, or values that are missing, or
             the grid does not go once round the sphere.  Names the file and what to do.
     """
+    file = _file(path)
+    with _opened(file) as data:
+        return _fields(str(file), data, variables)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[xarray.Dataset]:
     import xarray
 
-    file = _file(path)
+    engine: Any = _engine(file)
+    with _sound(str(file)):
+        data = xarray.open_dataset(file, engine=engine, decode_times=False, cache=False)
+    with data:
+        yield data
+
+
+@contextmanager
+def _sound(file: str) -> Iterator[None]:
+    """What readers raise on damaged files, which is nearly anything, is a ValueError that names the file."""
     try:
-        with xarray.open_dataset(file, engine=_engine(file), decode_times=False, cache=False) as data:
-            return _fields(str(file), data, variables)
-    except (OSError, KeyError, TypeError, IndexError, RuntimeError, OverflowError) as error:
-        raise ValueError(f"{str(file)!r} cannot be read as NetCDF ({error}); write it again") from error
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{file!r} cannot be read as NetCDF ({error}); write it again") from error
 
 
 def _fields(file: str, data: xarray.Dataset, variables: Sequence[str]) -> Fields:
@@ -147,7 +165,8 @@ def _on_axes(file: str, array: xarray.DataArray, latitude: str, longitude: str) 
 def _values(
     file: str, array: xarray.DataArray, rows: Int64[np.ndarray, " rows"], columns: Int64[np.ndarray, " columns"]
 ) -> Float32[np.ndarray, "time rows columns"]:
-    values = array.values.astype(np.float32)[:, rows][:, :, columns]
+    with _sound(file):
+        values = array.values.astype(np.float32)[:, rows][:, :, columns]
     if wrong := int((~np.isfinite(values)).sum()):
         first = int(np.argmax((~np.isfinite(values)).any((1, 2))))
         raise ValueError(
