@@ -135,6 +135,20 @@ def test_queries_weigh_the_sphere_by_area(modality: SphereModality, randomness: 
     torch.testing.assert_close(found, wanted, rtol=0.01, atol=0)
 
 
+def test_turned_items_are_the_same_function_elsewhere(modality: SphereModality, randomness: Callable[..., Any]) -> None:
+    items = [modality.dataset("train")[i] for i in (0, 3)]
+    still, moved = (replace(modality, turned=share).collate(items, randomness(2)) for share in (0.0, 1.0))
+    assert torch.equal(still.target, moved.target)
+    angles = 2 * torch.pi * randomness(2).uniform(6)[:, 5]
+    back = torch.atan2(moved.query[..., 1], moved.query[..., 0]) - angles[:, None]
+    torch.testing.assert_close(
+        back.cos(), torch.atan2(still.query[..., 1], still.query[..., 0]).cos(), atol=1e-3, rtol=0
+    )
+    torch.testing.assert_close(moved.query[..., 2], still.query[..., 2])
+    (seen,) = moved.inputs
+    torch.testing.assert_close(seen[..., :3].norm(dim=-1), torch.ones(2, 200))
+
+
 def test_draws_depend_on_the_global_position_only(modality: SphereModality, randomness: Callable[..., Any]) -> None:
     data = modality.dataset("train")
     whole = modality.collate([data[i] for i in range(4)], randomness(4))
@@ -150,6 +164,8 @@ def test_read_out_is_in_units_at_any_place(modality: SphereModality) -> None:
     found = modality.values(function, np.array([[90.0], [0]]), np.array([0.0, 90, 180]))
     assert found.shape == (2, 2, 2, 3)
     torch.testing.assert_close(found[0, 0], torch.tensor([[300.0] * 3, [285, 280, 275]]))
+    at_a_place = modality.values(function, np.array(0.0), np.array(180.0))
+    torch.testing.assert_close(at_a_place, found[..., 1, 2])
     torch.testing.assert_close(found[1, 1, 1], torch.tensor([1003.0, 1000, 997]), atol=1e-3, rtol=0)
 
 
@@ -254,6 +270,7 @@ def test_statistics_that_are_not_known(modality: SphereModality, tmp_path: Path)
     [
         (lambda: SphereModality(points=0), "count from 1"),
         (lambda: SphereModality(gap=-1), "gap from 0"),
+        (lambda: SphereModality(turned=1.5), "turned is a share of the items"),
         (
             lambda: SphereModality(variables=("u",), units=("K", "K"), means=(0.0,), stds=(1.0,)),
             "for each of the variab",

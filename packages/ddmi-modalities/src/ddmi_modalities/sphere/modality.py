@@ -42,6 +42,9 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
     """Points that the encoder sees."""
     num_queries: int = 4096
     """Points at which values are compared in a step."""
+    turned: float = 0.0
+    """Share of the items of a training step that are turned about the poles, by any angle: for data of few times.
+    Latents are cached of items as they are."""
     units: tuple[str, ...] = ()
     """Of each variable.  These and the following are found in the data when training starts."""
     means: tuple[float, ...] = ()
@@ -57,6 +60,8 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
                 "SphereModality: held_out, points and num_queries count from 1 and gap from 0, got "
                 f"{self.held_out}, {self.points}, {self.num_queries} and {self.gap}"
             )
+        if not 0 <= self.turned <= 1:
+            raise ValueError(f"SphereModality: turned is a share of the items, from 0 to 1, got {self.turned}")
         counts = {len(found) for found in (self.units, self.means, self.stds)}
         if counts not in ({0}, {len(self.variables)}) or not all(std > 0 for std in self.stds):
             raise ValueError(
@@ -114,17 +119,20 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
     def inputs(self, items: Sequence[SphereItem]) -> tuple[Float[Tensor, "batch point _"]]:
         """Places and standardised values at the same points of every item, spread evenly by area."""
         places = even_points(torch.full((len(items), 2), 0.5), self.points)
-        return (self._at(items, places, with_places=True),)
+        return (self._at(items, places),)
 
     def collate(self, items: Sequence[SphereItem], rng: Randomness) -> Batch[Tensor]:
         """Random points for the encoder, others to compare at.
 
         Both are uniform by area, so that the mean over the query is the likelihood weighted by the areas of cells.
         """
-        shifts = rng.uniform(4)
-        seen, compared = even_points(shifts[:, :2], self.points), even_points(shifts[:, 2:], self.num_queries)
-        both = self._at(items, compared, with_places=True)
-        return Batch(inputs=(self._at(items, seen, with_places=True),), query=both[..., :3], target=both[..., 3:])
+        draws = rng.uniform(6)
+        angles = torch.where(draws[:, 4] < self.turned, 2 * torch.pi * draws[:, 5], 0.0)
+        seen, both = (
+            _turned(self._at(items, even_points(shifts, count)), angles)
+            for shifts, count in ((draws[:, :2], self.points), (draws[:, 2:4], self.num_queries))
+        )
+        return Batch(inputs=(seen,), query=both[..., :3], target=both[..., 3:])
 
     def predict(
         self, function: ImplicitFunction, query: Float[Tensor, "batch query 3"]
@@ -150,7 +158,7 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
         places = unit_vectors(latitude, longitude)
         read = function(places.reshape(1, -1, 3).to(function.basis.device)).float().cpu()
         means, stds = torch.tensor(self.means), torch.tensor(self.stds)
-        return (read * stds + means).transpose(1, 2).unflatten(2, places.shape[:-1])
+        return (read * stds + means).transpose(1, 2).reshape(len(read), len(means), *places.shape[:-1])
 
     def on_grid(self, function: ImplicitFunction, grid: SphereGrid) -> Float[Tensor, "batch channel rows columns"]:
         """The functions on a grid, in the units of the channels."""
@@ -196,7 +204,7 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
         return fields
 
     def _at(
-        self, items: Sequence[SphereItem], places: Float[Tensor, "batch point 2"], *, with_places: bool
+        self, items: Sequence[SphereItem], places: Float[Tensor, "batch point 2"]
     ) -> Float[Tensor, "batch point _"]:
         """Standardised values of the cells there, after their unit vectors."""
         means, stds = (torch.tensor(found)[:, None] for found in (self.means, self.stds))
@@ -207,3 +215,10 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
             values = (item.values[:, row, column] - means) / stds
             rows.append(torch.cat((item.grid.points[row, column], values.T), dim=-1))
         return torch.stack(rows).float()
+
+
+def _turned(points: Float[Tensor, "batch point _"], angles: Float[Tensor, " batch"]) -> Float[Tensor, "batch point _"]:
+    """Unit vectors, with the values after them, turned to the east by angles in radians; by none bit for bit."""
+    x, y, rest = points[..., :1], points[..., 1:2], points[..., 2:]
+    cosine, sine = angles.cos()[:, None, None], angles.sin()[:, None, None]
+    return torch.cat((cosine * x - sine * y, sine * x + cosine * y, rest), dim=-1)

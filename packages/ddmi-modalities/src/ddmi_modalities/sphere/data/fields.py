@@ -52,7 +52,7 @@ class Fields:
     """Whose the data are, where the file or a manifest beside it says so."""
 
 
-def read_fields(path: Path, variables: Sequence[str] = ()) -> Fields:
+def read_fields(path: Path | str, variables: Sequence[str] = ()) -> Fields:
     """The variables of a NetCDF file, or of the only one in a folder, at all its times.
 
     Args:
@@ -63,7 +63,7 @@ def read_fields(path: Path, variables: Sequence[str] = ()) -> Fields:
         ValueError: It cannot be read, a variable is not there, has no units, other axes, or values that are missing, or
             the grid does not go once round the sphere.  Names the file and what to do.
     """
-    file = _file(path)
+    file = _file(Path(path))
     with _opened(file) as data:
         return _fields(str(file), data, variables)
 
