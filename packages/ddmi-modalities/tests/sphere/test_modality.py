@@ -139,14 +139,19 @@ def test_turned_items_are_the_same_function_elsewhere(modality: SphereModality, 
     items = [modality.dataset("train")[i] for i in (0, 3)]
     still, moved = (replace(modality, turned=share).collate(items, randomness(2)) for share in (0.0, 1.0))
     assert torch.equal(still.target, moved.target)
-    angles = 2 * torch.pi * randomness(2).uniform(6)[:, 5]
-    back = torch.atan2(moved.query[..., 1], moved.query[..., 0]) - angles[:, None]
-    torch.testing.assert_close(
-        back.cos(), torch.atan2(still.query[..., 1], still.query[..., 0]).cos(), atol=1e-3, rtol=0
-    )
-    torch.testing.assert_close(moved.query[..., 2], still.query[..., 2])
+    angle = 2 * torch.pi * randomness(2).uniform(6)[:, 5, None]
+    x, y, z = still.query.unbind(-1)
+    wanted = (angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y, z)
+    torch.testing.assert_close(moved.query, torch.stack(wanted, dim=-1))
     (seen,) = moved.inputs
     torch.testing.assert_close(seen[..., :3].norm(dim=-1), torch.ones(2, 200))
+
+
+def test_now_and_then_the_encoder_sees_fewer_points(modality: SphereModality, randomness: Callable[..., Any]) -> None:
+    items = [modality.dataset("train")[0]]
+    often = replace(modality, fewer=0.9)
+    counts = {often.collate(items, randomness(1, step)).inputs[0].shape[1] for step in range(30)}
+    assert counts == {200, 50, 12}
 
 
 def test_draws_depend_on_the_global_position_only(modality: SphereModality, randomness: Callable[..., Any]) -> None:
@@ -270,7 +275,7 @@ def test_statistics_that_are_not_known(modality: SphereModality, tmp_path: Path)
     [
         (lambda: SphereModality(points=0), "count from 1"),
         (lambda: SphereModality(gap=-1), "gap from 0"),
-        (lambda: SphereModality(turned=1.5), "turned is a share of the items"),
+        (lambda: SphereModality(turned=1.5), "turned is a share of the items and fewer one"),
         (
             lambda: SphereModality(variables=("u",), units=("K", "K"), means=(0.0,), stds=(1.0,)),
             "for each of the variab",

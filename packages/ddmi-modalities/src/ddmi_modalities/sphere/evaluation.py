@@ -56,10 +56,10 @@ def evaluate_spheres(
     """Root mean square errors over the sphere of held-out times, in units, at all points of the data's grid.
 
     `rmse/NAME` of reconstructions, `rmse_climatology/NAME` of the training mean of the same month (of all times where
-    months are not known); `rmse/4x/NAME` and `rmse_bilinear/4x/NAME` where only every fourth row and column is known.
-    Of samples: `spectrum/samples/NAME`, how far the mean power of degrees is from that of held-out times, in dB;
-    `mean/samples/NAME` and `std/samples/NAME`, how far their mean and deviation at each place are.  The same of the
-    training times (`real`), of reconstructions, and of the prior.
+    months are not known), `rmse_relative/NAME` their ratio; `rmse/4x/NAME` and `rmse_bilinear/4x/NAME` where only every
+    fourth row and column is known.  Of samples: `spectrum/samples/NAME`, how far the mean power of degrees is from that
+    of held-out times, in dB; `mean/samples/NAME` and `std/samples/NAME`, how far their mean and deviation at each place
+    are.  The same of the training times (`real`), of reconstructions, and of the prior.
     """
     train, held_out = modality.dataset("train"), modality.dataset("test")
     items = [held_out[i] for i in range(len(held_out))]
@@ -68,7 +68,9 @@ def evaluate_spheres(
     logger.info("reconstructions of %d held-out times", len(items))
     rebuilt = rebuilt_on(modality, model, items, grid)
     metrics = _named("rmse", rmse(rebuilt, true, grid), names)
-    metrics |= _named("rmse_climatology", rmse(climatology(train, items), true, grid), names)
+    usual = rmse(climatology(train, items), true, grid)
+    metrics |= _named("rmse_climatology", usual, names)
+    metrics |= _named("rmse_relative", rmse(rebuilt, true, grid) / usual, names)
     for step in settings.coarser:
         coarse = [_coarser(one, step) for one in items]
         metrics |= _named(f"rmse/{step}x", rmse(rebuilt_on(modality, model, coarse, grid), true, grid), names)

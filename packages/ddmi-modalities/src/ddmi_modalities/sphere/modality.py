@@ -40,6 +40,9 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
     """Times before those that are in no split."""
     points: int = 4096
     """Points that the encoder sees."""
+    fewer: float = 0.0
+    """Share of the training steps in which the encoder sees fewer of them, a quarter or a sixteenth: for functions of
+    which little is known."""
     num_queries: int = 4096
     """Points at which values are compared in a step."""
     turned: float = 0.0
@@ -60,8 +63,11 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
                 "SphereModality: held_out, points and num_queries count from 1 and gap from 0, got "
                 f"{self.held_out}, {self.points}, {self.num_queries} and {self.gap}"
             )
-        if not 0 <= self.turned <= 1:
-            raise ValueError(f"SphereModality: turned is a share of the items, from 0 to 1, got {self.turned}")
+        if not (0 <= self.turned <= 1 and 0 <= self.fewer <= 1):
+            raise ValueError(
+                f"SphereModality: turned is a share of the items and fewer one of the steps, from 0 to 1, got "
+                f"{self.turned} and {self.fewer}"
+            )
         counts = {len(found) for found in (self.units, self.means, self.stds)}
         if counts not in ({0}, {len(self.variables)}) or not all(std > 0 for std in self.stds):
             raise ValueError(
@@ -128,9 +134,10 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
         """
         draws = rng.uniform(6)
         angles = torch.where(draws[:, 4] < self.turned, 2 * torch.pi * draws[:, 5], 0.0)
+        fold = (1, 4, 16)[rng.shared_choice([1 - self.fewer, self.fewer / 2, self.fewer / 2])]
         seen, both = (
             _turned(self._at(items, even_points(shifts, count)), angles)
-            for shifts, count in ((draws[:, :2], self.points), (draws[:, 2:4], self.num_queries))
+            for shifts, count in ((draws[:, :2], max(1, self.points // fold)), (draws[:, 2:4], self.num_queries))
         )
         return Batch(inputs=(seen,), query=both[..., :3], target=both[..., 3:])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.files.album import Album
 from ddmi_modalities.files.sheets import comparison
@@ -14,15 +16,13 @@ SHOWN, TILE = 4, 240
 
 def report_spheres(modality: SphereModality, model: FunctionSource, album: Album, seed: int = 0) -> None:
     """Reconstructions of held-out times beside the truth; with stage 2 samples, as maps and as a turning globe."""
-    import torch
-
     held_out, options = modality.dataset("test"), SphereRenderOptions()
     items = [held_out[i] for i in evenly_spaced(len(held_out), SHOWN)]
     true, made = modality.truth(items, options), modality.render(model.reconstruct(modality.inputs(items)), options)
     for number, channel in enumerate(modality.channels):
-        mean, std = modality.means[number], modality.stds[number]
+        mean, end = modality.means[number], 2.5 * modality.stds[number]
         error = modality.rendering(made.values - true.values + mean, true.grid, options)
-        rows = {"true": true, "DDMI": made, f"difference\n(white: 0,\nends: {2.5 * std:.2g})": error}
+        rows = {"true": true, "DDMI": made, f"difference,\n± {end:.2g} {channel.units}": error}
         pictures = {
             name: torch.stack([one.coloured(i, number) for i in range(len(items))]) for name, one in rows.items()
         }

@@ -10,11 +10,8 @@ from jaxtyping import Float64, Int64, Shaped
 if TYPE_CHECKING:
     import xarray
 
-UNITS = {
-    "latitude": ("degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"),
-    "longitude": ("degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"),
-}
-"""As the CF conventions have them, in small letters."""
+DIRECTIONS = {"latitude": ("north", "n"), "longitude": ("east", "e")}
+"""How units such as degrees_north or degree_E end, by the CF conventions."""
 ROUNDING = 1e-6
 """Degrees; 180 E stays where it is, and does not become 180 W by a last digit."""
 REMEDY = "put the data on such a grid, for instance by `cdo remapbil,r144x73 IN OUT.nc`"
@@ -25,7 +22,9 @@ def axis_of(data: xarray.Dataset, name: str) -> str | None:
     for dimension in data.dims:
         if dimension in data.variables:
             attributes = data[dimension].attrs
-            if str(attributes.get("units", "")).lower() in UNITS[name] or attributes.get("standard_name") == name:
+            units = str(attributes.get("units", "")).lower().replace("_", "")
+            known = {f"{degrees}{end}" for degrees in ("degree", "degrees") for end in DIRECTIONS[name]}
+            if units in known or attributes.get("standard_name") == name:
                 return str(dimension)
     return None
 
