@@ -23,7 +23,7 @@ from ddmi_modalities.sphere.modality import SphereModality
 logger = logging.getLogger("ddmi")
 
 CHUNK = 16
-Fields = Float[Tensor, "time channel rows columns"]
+Values = Float[Tensor, "time channel rows columns"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +103,12 @@ def evaluate_spheres(
     return Measured(metrics=metrics, conditions=conditions)
 
 
-def rmse(made: Fields, true: Fields, grid: SphereGrid) -> Float[Tensor, " channel"]:
+def rmse(made: Values, true: Values, grid: SphereGrid) -> Float[Tensor, " channel"]:
     """Root of the mean square over the sphere and all times."""
     return grid.mean((made.double() - true.double()).square()).mean(0).sqrt()
 
 
-def climatology(train: SphereTimes, items: Sequence[SphereItem]) -> Fields:
+def climatology(train: SphereTimes, items: Sequence[SphereItem]) -> Values:
     """For each item the mean of the training times of its month, or of all where months are not known."""
     past = [train[i] for i in range(len(train))]
     everything = torch.stack([one.values for one in past]).mean(0)
@@ -120,7 +120,7 @@ def climatology(train: SphereTimes, items: Sequence[SphereItem]) -> Fields:
 
 def rebuilt_on(
     modality: SphereModality, model: FunctionSource, items: Sequence[SphereItem], grid: SphereGrid
-) -> Fields:
+) -> Values:
     """Reconstructions on a grid, in units."""
     groups = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     return torch.cat([modality.on_grid(model.reconstruct(modality.inputs(group)), grid) for group in groups])
@@ -128,7 +128,7 @@ def rebuilt_on(
 
 def drawn_on(
     modality: SphereModality, draw: Callable[..., ImplicitFunction], count: int, seed: int, grid: SphereGrid
-) -> Fields:
+) -> Values:
     """The first `count` functions of a source, such as `model.sample`, on a grid, in units."""
     starts = range(0, count, CHUNK)
     return torch.cat(
