@@ -41,6 +41,11 @@ def test_what_the_data_tell_is_in_the_configuration(run: Path) -> None:
     assert settled(model.experiment) == model.experiment
 
 
+def test_a_run_goes_on(run: Path) -> None:
+    data = str(run.parent / "fields.nc")
+    assert main([*TRAIN, "--data", data, "--run", str(run), "--resume"]) == 0
+
+
 def test_networks_have_as_many_channels_as_there_are_variables(run: Path) -> None:
     experiment = make_experiment("sphere", "test", str(run.parent / "fields.nc"))
     modality = replace(experiment.modality, held_out=4)  # type: ignore[call-arg]

@@ -59,7 +59,8 @@ def evaluate_spheres(
     months are not known), `rmse_relative/NAME` their ratio; `rmse/4x/NAME` and `rmse_bilinear/4x/NAME` where only every
     fourth row and column is known.  Of samples: `spectrum/samples/NAME`, how far the mean power of degrees is from that
     of held-out times, in dB; `mean/samples/NAME` and `std/samples/NAME`, how far their mean and deviation at each place
-    are.  The same of the training times (`real`), of reconstructions, and of the prior.
+    are.  The same of the training times (`real`), of reconstructions, and of the prior.  `nearest/samples` is how far
+    the nearest training time is on average, over all variables and in their deviations; `nearest/held_out` likewise.
     """
     train, held_out = modality.dataset("train"), modality.dataset("test")
     items = [held_out[i] for i in range(len(held_out))]
@@ -91,6 +92,11 @@ def evaluate_spheres(
         metrics |= _named(f"spectrum/{name}", ratio.square().mean(-1).sqrt(), names)
         metrics |= _named(f"mean/{name}", rmse(found.mean(0)[None], true.mean(0)[None], grid), names)
         metrics |= _named(f"std/{name}", rmse(found.std(0)[None], true.std(0)[None], grid), names)
+    for name, found in {
+        "held_out": true,
+        **{name: sets[name] for name in ("samples", "prior") if name in sets},
+    }.items():
+        metrics[f"nearest/{name}"] = nearest(found, sets["real"], grid, modality.stds)
     conditions = {
         "count": settings.count,
         "held_out": [items[0].name, items[-1].name],
@@ -106,6 +112,13 @@ def evaluate_spheres(
 def rmse(made: Values, true: Values, grid: SphereGrid) -> Float[Tensor, " channel"]:
     """Root of the mean square over the sphere and all times."""
     return grid.mean((made.double() - true.double()).square()).mean(0).sqrt()
+
+
+def nearest(made: Values, train: Values, grid: SphereGrid, stds: Sequence[float]) -> float:
+    """Mean over `made` of the root mean square difference to the nearest of `train`, in standard deviations."""
+    weights = (grid.areas / len(stds)).sqrt() / torch.tensor(stds)[:, None, None]
+    one, other = ((values * weights).flatten(1).double() for values in (made, train))
+    return torch.cdist(one, other).min(dim=1).values.mean().item()
 
 
 def climatology(train: SphereTimes, items: Sequence[SphereItem]) -> Values:
