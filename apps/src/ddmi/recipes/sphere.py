@@ -66,7 +66,7 @@ def sphere_experiment(preset: str, **data: Any) -> Experiment:
     first, second = {
         "test": (two_steps(), two_steps()),
         "demo": (
-            training(steps=900, batch_size=4, learning_rate=4e-3, optimizer="muon"),
+            training(steps=700, batch_size=4, learning_rate=4e-3, optimizer="muon"),
             training(steps=400, batch_size=16, learning_rate=1e-3),
         ),
         "evening": (
@@ -83,7 +83,7 @@ def sphere_experiment(preset: str, **data: Any) -> Experiment:
         ),
     }[preset]
     return Experiment(
-        modality=SphereModality(turned=0.5, fewer=0.4, **{**sizes, **data}),
+        modality=SphereModality(**{**sizes, **data}),
         vae=point_vae(
             size,
             CoarseToFineReadOutConfig(width=READ_OUT[size], out_channels=channels, coordinates=True),

@@ -238,7 +238,7 @@ def test_a_perfect_model_is_measured_as_perfect(modality: SphereModality) -> Non
     assert metrics["spectrum/samples/t"] < 0.1
     assert metrics["mean/samples/p"] < 1e-3
     assert metrics["nearest/samples"] < 1e-3  # they are training times
-    assert 1e-3 < metrics["nearest/held_out"] < 0.1  # as are those of the next year, nearly
+    assert metrics["nearest/held_out"] < 1e-3  # every year is like the one before
     assert metrics["std/samples/t"] == metrics["std/prior/t"] > 0.1
 
 

@@ -114,7 +114,9 @@ def rmse(made: Values, true: Values, grid: SphereGrid) -> Float[Tensor, " channe
     return grid.mean((made.double() - true.double()).square()).mean(0).sqrt()
 
 
-def nearest(made: Values, train: Values, grid: SphereGrid, stds: Sequence[float]) -> float:
+def nearest(
+    made: Values, train: Float[Tensor, "known channel rows columns"], grid: SphereGrid, stds: Sequence[float]
+) -> float:
     """Mean over `made` of the root mean square difference to the nearest of `train`, in standard deviations."""
     weights = (grid.areas / len(stds)).sqrt() / torch.tensor(stds)[:, None, None]
     one, other = ((values * weights).flatten(1).double() for values in (made, train))
