@@ -276,7 +276,7 @@ def test_statistics_that_are_not_known(modality: SphereModality, tmp_path: Path)
     ("make", "message"),
     [
         (lambda: SphereModality(points=0), "count from 1"),
-        (lambda: SphereModality(gap=-1), "gap from 0"),
+        (lambda: SphereModality(gap=-1), "held_out and gap from 0"),
         (lambda: SphereModality(turned=1.5), "turned is a share of the items and fewer one"),
         (
             lambda: SphereModality(variables=("u",), units=("K", "K"), means=(0.0,), stds=(1.0,)),

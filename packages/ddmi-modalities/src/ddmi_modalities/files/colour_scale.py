@@ -23,9 +23,14 @@ COLOURS = (
 """From low over middle to high values."""
 
 
+STEPS = 240
+"""Of colours: a GIF holds 256, and would mix rare ones."""
+
+
 def as_colours(values: Float[np.ndarray, "rows columns"], low: float, high: float) -> UInt8[Tensor, "3 rows columns"]:
     """Blue for `low` and below, white in the middle, red for `high` and above; NaN is white paper."""
-    place = np.nan_to_num(np.clip((values - low) / (high - low), 0, 1)) * (len(COLOURS) - 1)
+    share = np.nan_to_num(np.clip((values - low) / (high - low), 0, 1))
+    place = np.round(share * STEPS) * ((len(COLOURS) - 1) / STEPS)
     table = np.array(COLOURS, np.float64)
     colours = np.stack([np.interp(place, np.arange(len(table)), table[:, c]) for c in range(3)])
     return torch.from_numpy(np.where(np.isnan(values), 255.0, colours).round().astype(np.uint8))

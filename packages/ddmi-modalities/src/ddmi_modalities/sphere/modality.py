@@ -58,10 +58,10 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
     """Whose the data are and under which licence."""
 
     def __post_init__(self) -> None:
-        if min(self.held_out, self.points, self.num_queries) < 1 or self.gap < 0:
+        if min(self.points, self.num_queries) < 1 or min(self.held_out, self.gap) < 0:
             raise ValueError(
-                "SphereModality: held_out, points and num_queries count from 1 and gap from 0, got "
-                f"{self.held_out}, {self.points}, {self.num_queries} and {self.gap}"
+                "SphereModality: points and num_queries count from 1, held_out and gap from 0, got "
+                f"{self.points}, {self.num_queries}, {self.held_out} and {self.gap}"
             )
         if not (0 <= self.turned <= 1 and 0 <= self.fewer <= 1):
             raise ValueError(

@@ -173,5 +173,7 @@ def test_the_last_times_are_held_out_as_a_block(tmp_path: Path) -> None:
     assert [held_out[i].name for i in range(3)] == list(found.times[7:])
     assert held_out[0].values[0, 0, 0] == 775
     assert train.describe().startswith("1999-12-16 to 2000-05-19 on 6 x 8 points, u in m s-1")
+    with pytest.raises(ValueError, match=r"at least 1 time has to be held out .*, got 0"):
+        SphereTimes(found, "test", 0, 1)
     with pytest.raises(ValueError, match=r"10 times are too few to hold the last 8 out, and 1 before them"):
         SphereTimes(found, "train", 8, 1)

@@ -36,6 +36,8 @@ class SphereTimes:
 
     def __init__(self, fields: Fields, split: Split, held_out: int, gap: int) -> None:
         count = len(fields.times)
+        if held_out < 1:
+            raise ValueError(f"sphere: at least 1 time has to be held out (--modality.held-out), got {held_out}")
         first = count - held_out
         if first - gap < 2:
             raise ValueError(
