@@ -92,10 +92,8 @@ def evaluate_spheres(
         metrics |= _named(f"spectrum/{name}", ratio.square().mean(-1).sqrt(), names)
         metrics |= _named(f"mean/{name}", rmse(found.mean(0)[None], true.mean(0)[None], grid), names)
         metrics |= _named(f"std/{name}", rmse(found.std(0)[None], true.std(0)[None], grid), names)
-    for name, found in {
-        "held_out": true,
-        **{name: sets[name] for name in ("samples", "prior") if name in sets},
-    }.items():
+    generated = {name: found for name, found in sets.items() if name in ("samples", "prior")}
+    for name, found in {"held_out": true, **generated}.items():
         metrics[f"nearest/{name}"] = nearest(found, sets["real"], grid, modality.stds)
     conditions = {
         "count": settings.count,
