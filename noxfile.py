@@ -21,7 +21,7 @@ ALONE = [name for name in LIBRARIES if name != "ddmi-models"]
 WORKERS = ("-n", str(min(4, os.cpu_count() or 1)))
 """Tests by several processes of one thread: on two cores in half the time of one process of two."""
 IN_THE_GATE = "not wheels and not attack and not browser and not docs"
-EXTRAS = {"ddmi-modalities": "[image,shape,parquet,text,video,nerf]"}
+EXTRAS = {"ddmi-modalities": "[image,shape,parquet,text,video,nerf,sphere]"}
 PACKAGES = {**{name: ROOT / "packages" / name for name in LIBRARIES}, "ddmi": ROOT / "apps"}
 
 
@@ -119,6 +119,18 @@ def train_video(session: nox.Session) -> None:
     """Train both stages on moving drawings, and draw clips: runs/video (15 to 25 minutes on 2 cores)."""
     train(session, "moving-openmoji", "--preset", "demo", "--run", "runs/video", by=ddmi_shared)
     ddmi(session, "report", "runs/video")
+
+
+@nox.session(name="train-sphere", venv_backend="none")
+def train_sphere(session: nox.Session) -> None:
+    """Train both stages on monthly winds, and draw maps and globes: runs/sphere (10 minutes on 2 cores).
+
+    Their package is fetched by apt-get; elsewhere run `ddmi prepare winds FILE.deb --out runs/winds` first.
+    """
+    if not (ROOT / "runs" / "winds" / "manifest.json").exists():
+        ddmi(session, "prepare", "winds", "--out", "runs/winds")
+    train(session, "winds", "--preset", "demo", "--data", "runs/winds", "--run", "runs/sphere")
+    ddmi(session, "report", "runs/sphere")
 
 
 @nox.session(venv_backend="none")

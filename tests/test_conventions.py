@@ -25,10 +25,12 @@ from ddmi_modalities.extent import Extent
 from ddmi_modalities.files.pixels import to_bytes, to_float
 from ddmi_modalities.geometry.cameras import Cameras
 from ddmi_modalities.geometry.extraction import extract_surface
+from ddmi_modalities.geometry.sphere_grid import SphereGrid, unit_vectors
 from ddmi_modalities.metrics.pairs import psnr
 from ddmi_modalities.nerf.read_out import RadianceField
 from ddmi_modalities.nerf.render.views import render_views
 from ddmi_modalities.shape import ShapeModality
+from ddmi_modalities.sphere import SphereModality
 from ddmi_vae import Posterior, laplace_nll
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -259,6 +261,24 @@ def test_23_frames_sit_at_centres_of_the_time_axis() -> None:
     torch.testing.assert_close(times, torch.tensor([(2 * k + 1) / 4 - 1 for k in range(4)]))
     finer = function.grid((8, 1, 1))[0, 2, :, 0, 0]
     torch.testing.assert_close(finer.unflatten(0, (4, 2)).mean(1), times)
+
+
+def test_24_unit_vectors_of_the_sphere() -> None:
+    found = unit_vectors(np.array([0.0, 0, 90]), np.array([0.0, 90, 77]))
+    torch.testing.assert_close(found, torch.eye(3), atol=1e-7, rtol=0)
+    assert torch.equal(unit_vectors(np.array(30.0), np.array(-180.0)), unit_vectors(np.array(30.0), np.array(180.0)))
+    assert torch.equal(unit_vectors(np.array(-90.0), np.array(12.0)), torch.tensor([0.0, 0, -1]))
+
+
+def test_25_grids_and_units_of_the_sphere() -> None:
+    grid = SphereGrid.even(4)
+    assert grid.latitude.tolist() == [67.5, 22.5, -22.5, -67.5]
+    assert grid.longitude[[0, 1, -1]].tolist() == [-157.5, -112.5, 157.5]
+    modality = SphereModality(variables=("t", "p", "q", "s"), units=("K",) * 4, means=(280.0,) * 4, stds=(10.0,) * 4)
+    function = coordinate_function(PlaneLayout.triplane())  # x, y, z and 1
+    found = modality.on_grid(function, grid)
+    assert found.shape == (1, 4, 4, 8)
+    torch.testing.assert_close(found[0, :3], 280 + 10 * grid.points.movedim(-1, 0))
 
 
 def test_grid_coordinates_are_the_grid_of_the_coordinates() -> None:

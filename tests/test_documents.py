@@ -21,6 +21,8 @@ DATA = {
     "CLIPS": miniatures.sky,
     "MESHES": miniatures.meshes,
     "VIEWS": miniatures.srn,
+    "FIELDS.nc": miniatures.fields,
+    "FERRET.deb": miniatures.ferret,
     "afhqv2": miniatures.afhq,
     "cifar10": miniatures.cifar,
     "lsun-churches": miniatures.lsun,
@@ -174,7 +176,7 @@ def users_files(folder: Path, page: str) -> None:
     trimesh.PointCloud(Furniture("test")[0].surface(500, np.random.default_rng(0))[0]).export(folder / "cloud.ply")
     save_mp4(MovingOpenMoji("test", items=1)[0].frames(torch.arange(16.0), 32), folder / "clip.mp4", 8)
     for name, write in DATA.items():
-        if name in ("PICTURES", "CLIPS", "MESHES", "VIEWS"):
+        if name.partition(".")[0].isupper():
             write(folder / name)
     if page in DATA:
         DATA[page](folder / "DATA")

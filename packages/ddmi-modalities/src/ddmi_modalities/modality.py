@@ -1,6 +1,6 @@
 """The seam between a kind of signal and everything else: what a modality must be able to do.
 
-To add a fifth modality, write one class with the members of `Modality` and a `ModalitySpec` that names it, in a
+To add a modality, write one class with the members of `Modality` and a `ModalitySpec` that names it, in a
 distribution of your own: see docs/how-to/modality.md.  The autoencoder sees `inputs`, calls `predict` and `nll`, and
 never looks into the query; the command line parses `RenderOptions` and saves a `Rendering`.
 """

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ddmi_modalities.datasets.checked_sources import stamp
 from ddmi_modalities.datasets.left_out import leave_out
@@ -66,6 +66,14 @@ class Preparation(Protocol[Source_contra]):
 
     def plan(self, modality: Source_contra) -> Plan:
         """What is to be made of the modality's source.  ValueError where there is nothing, or it is read as it is."""
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    """A `Preparation` that can bring the data itself, where the user names none."""
+
+    def fetch(self, folder: Path) -> Path:
+        """The data, brought into a folder that goes when they are prepared.  ValueError with the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Where functions on the sphere come from."""
