@@ -25,6 +25,7 @@ DATA = {
     "FERRET.deb": miniatures.ferret,
     "afhqv2": miniatures.afhq,
     "cifar10": miniatures.cifar,
+    "fashion-mnist": miniatures.mnist,
     "lsun-churches": miniatures.lsun,
     "shapenet": miniatures.shapenet,
     "sky-timelapse": miniatures.sky,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -46,6 +47,20 @@ def cifar(root: Path) -> Path:
         records = rng.integers(0, 256, (4, 3073), np.uint8)
         records[:, 0] %= 10
         records.tofile(folder / f"{name}.bin")
+    return root
+
+
+def mnist(root: Path) -> Path:
+    """MNIST's four files, packed."""
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 12), ("t10k", 4)):
+        for name, array in (
+            ("images-idx3", rng.integers(0, 256, (count, 28, 28))),
+            ("labels-idx1", np.arange(count) % 10),
+        ):
+            head = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
+            (root / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes()))
     return root
 
 

@@ -24,6 +24,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], Path], tuple[int, int], list[str]]] = 
     "afhqv2-dog": (miniatures.afhq, (7, 3), []),
     "celeba-hq": (miniatures.celeba, (9, 3), ["--modality.held-out", "3"]),
     "cifar10": (miniatures.cifar, (20, 4), []),
+    "fashion-mnist": (miniatures.mnist, (12, 4), []),
     "lsun-churches": (miniatures.lsun, (6, 2), []),
     "shapenet-chair": (miniatures.shapenet, (2, 1), []),
     "shapenet-13": (miniatures.shapenet, (26, 13), []),

@@ -64,6 +64,15 @@ def cifar10(preset: str) -> Experiment:
 
 
 @recipe(needs_data=True, without=("paper",))  # ditto
+def fashion_mnist(preset: str) -> Experiment:
+    """Fashion-MNIST, ten classes of clothes by name"""
+    from ddmi.recipes.image import image_experiment
+    from ddmi_modalities.image.data.idx import FASHION
+
+    return image_experiment(preset, largest=28, text=True, source="", flip=True, labels=FASHION)
+
+
+@recipe(needs_data=True, without=("paper",))  # ditto
 def lsun_churches(preset: str) -> Experiment:
     """LSUN churches, exported to a folder"""
     from ddmi.recipes.image import image_experiment

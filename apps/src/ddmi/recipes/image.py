@@ -16,7 +16,16 @@ from ddmi.recipes.paper import (
     paper_vae,
     spectral,
 )
-from ddmi.recipes.presets import Settings, diffusion, guide_after, mean_flow_training, size_of, training, two_steps
+from ddmi.recipes.presets import (
+    Settings,
+    diffusion,
+    from_text,
+    guide_after,
+    mean_flow_training,
+    size_of,
+    training,
+    two_steps,
+)
 from ddmi_diffusion import TrainerConfig, UNetConfig
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.image import ImageModality
@@ -99,12 +108,15 @@ def _stages(preset: str) -> tuple[TrainerConfig, TrainerConfig]:
     }[preset]
 
 
-def image_experiment(preset: str, *, largest: int = 512, paper: PaperImages | None = None, **data: Any) -> Experiment:
+def image_experiment(
+    preset: str, *, largest: int = 512, text: bool = False, paper: PaperImages | None = None, **data: Any
+) -> Experiment:
     """Images of any data set.
 
     Args:
         preset: One of `PRESETS`.
         largest: Size to compare at; no larger than the stored images.
+        text: Generate from captions.
         paper: In what the preset `paper` differs.
         data: Settings of `ImageModality` that say which data.
     """
@@ -116,6 +128,7 @@ def image_experiment(preset: str, *, largest: int = 512, paper: PaperImages | No
     factors = (1, 1.5, 2) if windows else (1, 2, 4)
     sizes = tuple(int(factor * size) for factor in factors if factor * size <= largest)
     first, second = _stages(preset)
+    latents = diffusion(guide_after=guide_after(preset), guidance_scale=2.0, **_DENOISERS[scale])
     return Experiment(
         modality=ImageModality(
             size=size,
@@ -133,7 +146,7 @@ def image_experiment(preset: str, *, largest: int = 512, paper: PaperImages | No
             kl_weight=1e-5, kl_start=1e-5, perceptual=EfficientNetPerceptualConfig() if windows else None
         ),
         vae_training=first,
-        diffusion=diffusion(guide_after=guide_after(preset), guidance_scale=2.0, **_DENOISERS[scale]),
+        diffusion=from_text(latents, preset) if text else latents,
         diffusion_training=second,
         mean_flow_training=mean_flow_training(preset),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ddmi.experiment.config import DiffusionConfig
@@ -9,6 +10,7 @@ from ddmi_diffusion import NoiseConfig, TrainerConfig, UNetConfig
 from ddmi_diffusion.latent_space import Packing
 from ddmi_fields import ReadOutConfig
 from ddmi_modalities.networks.point_encoder import PointEncoderConfig
+from ddmi_modalities.text import TextEncoderConfig
 from ddmi_vae import PlaneDecoderConfig, PlaneEncoderConfig, VAEConfig
 
 Settings = dict[str, Any]
@@ -92,6 +94,13 @@ def diffusion(
         num_steps=steps,
         **more,
     )
+
+
+def from_text(latents: DiffusionConfig, preset: str) -> DiffusionConfig:
+    """The same from captions, by a tower that is trained with the denoiser."""
+    tower = TextEncoderConfig() if preset != "test" else TextEncoderConfig(width=16, layers=1, heads=2)
+    # guidance of text is away from the empty prompt
+    return replace(latents, text=tower, cache=True, guide_after=None)
 
 
 def point_vae(

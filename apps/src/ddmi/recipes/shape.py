@@ -17,6 +17,7 @@ from ddmi.recipes.paper import (
 from ddmi.recipes.presets import (
     READ_OUT,
     Settings,
+    from_text,
     guide_after,
     mean_flow_training,
     plane_diffusion,
@@ -28,7 +29,6 @@ from ddmi.recipes.presets import (
 from ddmi.reference.occupancy_modality import OccupancyModality
 from ddmi_fields import CoarseToFineReadOutConfig
 from ddmi_modalities.shape import ShapeModality
-from ddmi_modalities.text import TextEncoderConfig
 from ddmi_vae import Losses
 
 ALL_CLASSES = 30_661
@@ -45,11 +45,7 @@ def shape_experiment(preset: str, *, text: bool = False, items_of_paper: int = A
         data: Settings of `ShapeModality` that say which data.
     """
     experiment = _paper(items_of_paper, data) if preset == "paper" else _preset(preset, data)
-    if not text:
-        return experiment
-    tower = TextEncoderConfig() if preset != "test" else TextEncoderConfig(width=16, layers=1, heads=2)
-    # guidance of text is away from the empty prompt
-    return replace(experiment, diffusion=replace(experiment.diffusion, text=tower, cache=True, guide_after=None))
+    return replace(experiment, diffusion=from_text(experiment.diffusion, preset)) if text else experiment
 
 
 def _preset(preset: str, data: Settings) -> Experiment:

@@ -28,9 +28,12 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
     """Configuration and behaviour of images."""
 
     source: str = "openmoji"
-    """'openmoji', or the path of a folder of images (files, tar shards, or tables), or of CIFAR-10's binary files."""
+    """'openmoji', or the path of a folder of images (files, tar shards, or tables), or of the files of CIFAR-10 or
+    MNIST."""
     classes: tuple[str, ...] = ()
     """Sub-folders to take, of a folder or of its train and test folders, such as AFHQ's 'cat'; empty: all."""
+    labels: tuple[str, ...] = ()
+    """What numbered classes are called, as MNIST's files have them: captions.  Empty: numbers."""
     held_out: int = 0
     """Where neither folders nor lists split a folder: its last so many pictures; 0: every tenth, by name."""
     size: int = 64
@@ -84,7 +87,7 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
     def dataset(self, split: Split) -> DataSet[ImageItem]:
         """The split of `source`; ValueError where there is none."""
         return open_images(
-            self.source, split, classes=self.classes, held_out=self.held_out, cache=self.cache,
+            self.source, split, classes=self.classes, labels=self.labels, held_out=self.held_out, cache=self.cache,
             sizes=(self.size, *self.target_sizes), whole=self.num_queries > 0,
         )  # fmt: skip
 

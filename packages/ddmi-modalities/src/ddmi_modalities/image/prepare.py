@@ -15,6 +15,7 @@ from ddmi_modalities.files.text import read_text
 from ddmi_modalities.image.data.cifar import batches_folder
 from ddmi_modalities.image.data.encoded import EncodedPicture
 from ddmi_modalities.image.data.folder_split import pictures_of_split
+from ddmi_modalities.image.data.idx import holds_idx
 from ddmi_modalities.image.modality import ImageModality
 
 
@@ -38,12 +39,13 @@ class ImagePreparation:
         where there is no such folder, or it is read as it is.
         """
         root = Path(modality.source).expanduser().resolve()
-        if not root.is_dir():
+        if not root.is_dir() and not holds_idx(root):
             what = "is a file" if root.exists() else "does not exist"
             raise ValueError(f"prepare: {modality.source!r} {what}; give the path of a folder of images")
-        if batches_folder(root) is not None:
+        if batches_folder(root) is not None or holds_idx(root):
             raise ValueError(
-                f"prepare: CIFAR-10's files are read as they are; pass {modality.source!r} to --data of `ddmi train`"
+                f"prepare: files of CIFAR-10 and MNIST are read as they are; pass {modality.source!r} to --data of "
+                "`ddmi train`"
             )
         size = self.size or max(modality.size, *modality.target_sizes)
         items = []

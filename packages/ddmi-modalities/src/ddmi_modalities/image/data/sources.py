@@ -9,6 +9,7 @@ from ddmi_modalities.datasets.sources import Layout, open_source
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.image.data.cifar import CifarBatches, batches_folder
 from ddmi_modalities.image.data.folder import ImageFolder
+from ddmi_modalities.image.data.idx import IdxPictures, holds_idx
 from ddmi_modalities.image.data.openmoji import OpenMoji
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.modality import DataSet
@@ -23,16 +24,18 @@ def open_images(
     split: Split,
     *,
     classes: Sequence[str] = (),
+    labels: Sequence[str] = (),
     held_out: int = 0,
     sizes: Sequence[int] = (),
     whole: bool = False,
     cache: Path | None = None,
 ) -> DataSet[ImageItem]:
-    """OpenMoji, CIFAR-10 where a folder holds its binary files, or a folder of pictures.
+    """OpenMoji, CIFAR-10 or MNIST where a folder holds their files, or a folder of pictures.
 
     Args:
         source: "openmoji", or the folder.
         split: "train" or "test".
+        labels: What numbered classes are called, see `IdxPictures`.
         classes, held_out: Of a folder, see `pictures_of_split`.
         sizes: Pixels a side that will be asked for; `whole`: not only for windows of them.
         cache: Folder for rasters and checked file lists, default `$XDG_CACHE_HOME/ddmi`.
@@ -47,6 +50,11 @@ def open_images(
             "a folder with CIFAR-10's binary files",
             lambda root: batches_folder(root) is not None,
             lambda root: CifarBatches(root, split),
+        ),
+        Layout(
+            "a folder, or a package of Debian, with MNIST's files",
+            holds_idx,
+            lambda root: IdxPictures(root, split, names=labels),
         ),
         Layout(
             "a folder of pictures",
