@@ -174,3 +174,7 @@ def test_table_by_hand() -> None:
     assert "| psnr/64 | 2 ± 1.4 | 5 ± 0 |" in text
     assert "| x |" not in text  # not all runs have it
     assert "of 2 seeds" in text
+    # gains of 4 and 2: 3 with a standard error of 1, and t(0.975, 1) is 12.706
+    assert "| psnr/64 | +3 [-9.71, +15.7] |" in text
+    alone = {name: {**variant, "metrics": {"0": variant["metrics"]["0"]}} for name, variant in figures.items()}
+    assert "interval" not in ablation_table(alone)
