@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ddmi_fields import ImplicitFunction
 from ddmi_modalities.datasets.splits import evenly_spaced
+from ddmi_modalities.image.classes import class_accuracy
 from ddmi_modalities.image.items import ImageItem
 from ddmi_modalities.image.modality import ImageModality
 from ddmi_modalities.image.view import ImageRenderOptions
@@ -45,6 +46,9 @@ class ImageEvaluation:
     second_judge: bool = False
     """Also by EfficientNet-Lite2, `fd2/samples`: what is tuned to one network's eyes need not please another's."""
 
+    guidance_scales: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
+    """Scales of classifier-free guidance to compare, of a model that generates from the names of classes."""
+
     def __post_init__(self) -> None:
         if min(self.ratios + self.frechet_ratios, default=1.0) <= 0:
             raise ValueError(
@@ -65,7 +69,8 @@ def evaluate_images(
 
     `psnr_bicubic/S` enlarges the model's own reconstruction at the encoder's size; `psnr_bicubic_true/S` enlarges the
     true image.  All Frechet distances are to the same held-out images, at the same size: of training images
-    (`fd/real`), of the held-out images' reconstructions, of samples, and of decoded draws from the prior.
+    (`fd/real`), of the held-out images' reconstructions, of samples, and of decoded draws from the prior.  See
+    `class_accuracy` for models that take prompts.
     """
     judges = {"fd": feature_network(settings.weights, device)}
     if settings.second_judge:
@@ -84,6 +89,8 @@ def evaluate_images(
                 sets, held_out, modality.dataset("train"), settings.count, what=what, distances={key: frechet_distance}
             )
             result |= {name if name.startswith("count") else name + suffix: one for name, one in distances.items()}
+    if model.can_prompt:
+        result |= class_accuracy(modality, model, count=settings.count, scales=settings.guidance_scales, seed=seed)
     return Measured(metrics=result)
 
 
