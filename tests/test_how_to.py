@@ -121,6 +121,6 @@ def test_edits_that_pages_show_are_of_lines_that_are_there() -> None:
     sources = (root / "packages/ddmi-modalities/src/ddmi_modalities/image/data/sources.py").read_text()
     assert '{"openmoji": lambda: OpenMoji(split, cache, sizes=kept)}' in sources
     evaluation = (root / "packages/ddmi-modalities/src/ddmi_modalities/image/evaluation.py").read_text()
-    assert 'result[f"{name}{way}/{size}"] = value' in evaluation
+    assert 'rows.setdefault(f"{name}{way}/{size}", []).append(values)' in evaluation
     assert '"denoiser/dit": "ddmi_diffusion.dit:DiTConfig",' in (root / "apps/src/ddmi/experiment/nodes.py").read_text()
     assert '"fit": "ddmi.commands.fit:Fit",' in (root / "apps/src/ddmi/cli.py").read_text()
