@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pkgutil
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ class Prepare:
 
     recipe: Positional[str]
     """Its name, see `ddmi recipes`."""
-    source: Positional[Path]
-    """The user's data, as docs/data describes them; they are only read."""
+    source: Positional[Path | None] = None
+    """The user's data, as docs/data describes them; they are only read. Those of 'sweethome' are fetched without it."""
     out: Path
     """Folder to write to; of a run that was stopped, what is done is kept."""
     preset: str = "recommended"
@@ -43,8 +44,14 @@ class Prepare:
         known = recipes().get(self.recipe)
         if known is not None and not known.needs_data:
             raise ValueError(f"recipe {self.recipe!r} makes its own data: `{PROGRAM} train {self.recipe}`")
-        experiment = named_experiment(self.recipe, self.preset, str(self.source), None)
-        preparation = spec_of(experiment.modality).preparation_class()
+        own = None if known is None else known.preparation
+        if known is not None and self.source is None and own is None:
+            raise ValueError(
+                f"recipe {self.recipe!r} prepares your data; name them: `{PROGRAM} prepare {self.recipe} SOURCE`"
+            )
+        source = "" if self.source is None else str(self.source)
+        experiment = named_experiment(self.recipe, self.preset, source, None)
+        preparation = pkgutil.resolve_name(own) if own else spec_of(experiment.modality).preparation_class()
         if preparation is None:
             raise ValueError(f"data are read as they are: `{PROGRAM} train {self.recipe} --data {self.source}`")
         command = f"prepare {self.recipe}"

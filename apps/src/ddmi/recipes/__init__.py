@@ -22,6 +22,9 @@ class Recipe:
     """Those that it has."""
     needs_data: bool = False
     """Whether `--data PATH` must name the data."""
+    preparation: str | None = None
+    """The `Preparation` of its data as "module:name", where not that of its kind of signal.  With '' as the source of
+    the modality it fetches them."""
 
     def __call__(self, preset: str) -> Experiment:
         return self.make(preset)
@@ -39,13 +42,18 @@ class Recipe:
 
 
 def recipe(
-    *, presets: Sequence[str] = PRESETS, without: Sequence[str] = (), needs_data: bool = False
+    *,
+    presets: Sequence[str] = PRESETS,
+    without: Sequence[str] = (),
+    needs_data: bool = False,
+    preparation: str | None = None,
 ) -> Callable[[Callable[[str], Experiment]], Recipe]:
     """Decorates a function from a preset to an experiment, whose docstring begins with its summary.
 
     Args:
         presets: Those that it has, without those named by `without`.
         needs_data: It has no data of its own; the function leaves its modality's `source` empty.
+        preparation: See `Recipe`.
     """
     chosen = tuple(preset for preset in presets if preset not in without)
-    return lambda function: Recipe(function, chosen, needs_data)
+    return lambda function: Recipe(function, chosen, needs_data, preparation)
