@@ -116,8 +116,8 @@ def test_a_pushed_model_comes_back(tiny_run: Path, written: Path) -> None:
     assert model.push_to_hub("me/drawings", private=True, figures={"psnr/64": 26.0}).endswith("/commit/0a1b2c3d")
     assert Hub.private
     assert {path.name for path in written.iterdir()} == {
-        "README.md", "config.json", "denoiser.safetensors", "latent_space.safetensors", "manifest.json",
-        "vae.safetensors",
+        "ATTRIBUTION.txt", "README.md", "config.json", "denoiser.safetensors", "latent_space.safetensors",
+        "manifest.json", "vae.safetensors",
     }  # fmt: skip
     card = (written / "README.md").read_text()
     for part in ("# drawings", 'from_pretrained("hf:me/drawings")', "| psnr/64 | 26 |"):

@@ -205,7 +205,7 @@ def _read_meshes(folder: Path) -> object:
     points, normals = item.surface(50, np.random.default_rng(0))
     inside = item.inside(points * 0.5)
     check(np.abs(points).max() <= 0.5 + 1e-5, "points outside of the unit cube")
-    return [points, normals, inside, item.scale, list(item.loc), np.asarray(item.closed.vertices)]
+    return [points, normals, inside, item.scale, list(item.loc), np.asarray(item.solid.vertices)]
 
 
 def _read_cloud(folder: Path) -> object:

@@ -53,6 +53,7 @@ def model_card(
     *,
     source: str | None = None,
     precision: Precision = "full",
+    attribution: str | None = None,
 ) -> str:
     """README.md of a model, with the header that the Hugging Face hub reads.
 
@@ -62,6 +63,7 @@ def model_card(
         figures: What was measured of it.
         source: Where it is loaded from, if elsewhere than a directory of that name.
         precision: Of its files; what was measured is of full precision.
+        attribution: Whose the data are, where the model's own files say so.
     """
     first, second = experiment.vae_training, experiment.diffusion_training
     unknown = "Nobody told whose the data are: ask who made the model before you publish what it makes."
@@ -72,7 +74,7 @@ def model_card(
         recipe=experiment.recipe,
         preset=experiment.preset,
         prompt="" if experiment.diffusion.text is None else ', prompts="a round table"',
-        data=experiment.attribution or unknown,
+        data=attribution or experiment.attribution or unknown,
         seed=first.seed,
         first=f"{first.steps} steps of {first.batch_size}",
         second=f"{second.steps} steps of {second.batch_size}",

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ddmi.registry import installed_models
+from ddmi_modalities.datasets.attribution import ATTRIBUTION
 
 HUB = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 """A repository on the Hugging Face hub: hf:OWNER/NAME, or hf:OWNER/NAME@REVISION."""
@@ -62,8 +63,8 @@ def upload(directory: Path, repo_id: str, *, private: bool | None = None) -> str
     try:
         hub.create_repo(repo_id, private=private, exist_ok=True)
         commit = hub.upload_folder(
-            repo_id=repo_id, folder_path=directory, allow_patterns=[*PATTERNS, "README.md"], delete_patterns=PATTERNS,
-            commit_message="Upload a DDMI model",
+            repo_id=repo_id, folder_path=directory, allow_patterns=[*PATTERNS, ATTRIBUTION, "README.md"],
+            delete_patterns=[*PATTERNS, ATTRIBUTION], commit_message="Upload a DDMI model",
         )  # fmt: skip
     except (HTTPError, OSError, ValueError) as error:
         raise ValueError(
@@ -82,7 +83,9 @@ def _snapshot(text: str) -> Path:
     if named is None:
         raise ValueError(f"{text!r} names no repository; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
     try:
-        path = Path(snapshot_download(named["name"], revision=named["revision"], allow_patterns=PATTERNS))
+        path = Path(
+            snapshot_download(named["name"], revision=named["revision"], allow_patterns=[*PATTERNS, ATTRIBUTION])
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ValueError(f"{text!r} could not be had ({_reason(error)})") from error
     logger.info("%s is commit %s", text, path.name)

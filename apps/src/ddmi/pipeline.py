@@ -35,6 +35,7 @@ from ddmi_diffusion import (
 from ddmi_diffusion.device_transfer import to_device
 from ddmi_diffusion.stored_precision import Precision, restored, stored
 from ddmi_fields import ImplicitFunction
+from ddmi_modalities.datasets.attribution import ATTRIBUTION, attribution_of
 from ddmi_modalities.plain_exploration import draw
 from ddmi_modalities.progress import progress
 from ddmi_modalities.text import TextEncoder
@@ -88,6 +89,8 @@ class DDMI(nn.Module):
         self.mean_flow = mean_flow
         self.revision: str | None = None
         """The commit of the repository that it was loaded from."""
+        self.attribution = experiment.attribution
+        """Whose the data are that it was trained on; None: nobody told.  It goes where the model goes."""
 
     @property
     def device(self) -> torch.device:
@@ -355,11 +358,13 @@ class DDMI(nn.Module):
         flow, diffusion = self._mean_flow(), self.experiment.diffusion
         settings = replace(diffusion.of_mean_flow, sampler="mean-flow", num_steps=FEW, guide_after=None)
         experiment = replace(self.experiment, diffusion=settings)
-        return DDMI(experiment, self.vae, self.latent_space, flow, self.conditioner)
+        few = DDMI(experiment, self.vae, self.latent_space, flow, self.conditioner)
+        few.attribution = self.attribution
+        return few
 
     def save_pretrained(self, directory: Path | str, *, precision: Precision = "full") -> None:
         """Writes config.json, vae.safetensors and, after stage 2, denoiser, latent_space, conditioner (text), guide and
-        mean_flow.
+        mean_flow; and ATTRIBUTION.txt, whose the data are, where that is told.
 
         In less than full precision the model's own weights are rounded alike.  "int8" is of denoisers: the autoencoder,
         on which every value depends, is in half precision then.  manifest.json lists the files' hashes, by which they
@@ -387,6 +392,8 @@ class DDMI(nn.Module):
             save(DENOISER, self.diffusion)
             if self.mean_flow is not None:
                 save(MEAN_FLOW, self.mean_flow, (TRAINED, self.diffusion))
+        if self.attribution is not None:
+            atomic_write_text(directory / ATTRIBUTION, self.attribution + "\n")
         atomic_write_text(directory / CONFIG, experiment_text(self.experiment))
 
     def push_to_hub(
@@ -412,7 +419,10 @@ class DDMI(nn.Module):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, precision=precision)
             name = repo_id.rpartition("/")[2]
-            card = model_card(self.experiment, name, figures or {}, source=f"hf:{repo_id}", precision=precision)
+            card = model_card(
+                self.experiment, name, figures or {}, source=f"hf:{repo_id}", precision=precision,
+                attribution=self.attribution,
+            )  # fmt: skip
             atomic_write_text(Path(folder) / "README.md", card)
             return upload(Path(folder), repo_id, private=private)
 
@@ -434,6 +444,7 @@ class DDMI(nn.Module):
             hint="train stage 1 with `ddmi train ... --stage vae`",
         )  # fmt: skip
         model = cls(experiment, vae)
+        model.attribution = attribution_of(directory) or model.attribution
         model.revision = directory.name if HUB.fullmatch(str(source)) else None
         if (directory / DENOISER).exists():
             tensors, meta = read_tensors(directory / LATENT_SPACE)

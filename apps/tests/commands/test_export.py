@@ -93,8 +93,8 @@ def test_what_half_precision_cannot_hold_is_refused(tiny_run: Path, tmp_path: Pa
 def test_the_mean_flow_alone(few: Path, tmp_path: Path) -> None:
     assert main(["export", str(few), "--mean-flow", "--out", str(tmp_path / "few")]) == 0
     assert {path.name for path in (tmp_path / "few").iterdir()} == {
-        "README.md", "config.json", "denoiser.safetensors", "latent_space.safetensors", "manifest.json",
-        "vae.safetensors",
+        "ATTRIBUTION.txt", "README.md", "config.json", "denoiser.safetensors", "latent_space.safetensors",
+        "manifest.json", "vae.safetensors",
     }  # fmt: skip
     model, alone = DDMI.from_pretrained(few), DDMI.from_pretrained(tmp_path / "few")
     wanted = model.sample_latents(2, seed=1, sampler="mean-flow", num_steps=4)

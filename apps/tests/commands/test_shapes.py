@@ -61,6 +61,19 @@ def test_reconstruct_a_cloud(shape_run: Path, tmp_path: Path, capsys: pytest.Cap
     assert "none.ply: cannot be read as a point cloud or mesh" in message
 
 
+def test_whose_the_data_are_goes_where_the_model_goes(tmp_path: Path) -> None:
+    """With the run, into what is exported, and into its card; also after the data are gone."""
+    data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
+    miniatures.meshes(data)
+    (data / "ATTRIBUTION.txt").write_text("Chairs by A. Carpenter, CC BY 3.0\n")
+    assert main(["train", "shapes", "--preset", "test", "--data", str(data), "--run", str(run)]) == 0
+    (data / "ATTRIBUTION.txt").unlink()
+    assert main(["export", str(run), "--out", str(out)]) == 0
+    assert (out / "ATTRIBUTION.txt").read_text() == "Chairs by A. Carpenter, CC BY 3.0\n"
+    assert "\nChairs by A. Carpenter, CC BY 3.0\n" in (out / "README.md").read_text()
+    assert DDMI.from_pretrained(out).attribution == "Chairs by A. Carpenter, CC BY 3.0"
+
+
 @pytest.mark.usefixtures("coarse")
 def test_a_shape_run_is_evaluated_and_reported(shape_run: Path) -> None:
     assert main(["report", str(shape_run)]) == 0

@@ -93,6 +93,10 @@ def test_what_cannot_be_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     assert "makes its own data: `ddmi train openmoji`" in message("openmoji", tmp_path)
     assert "did you mean 'srn-cars'" in message("srn-car", tmp_path)
+    assert "prepares your data; name them: `ddmi prepare shapes SOURCE`" in fails(
+        capsys, "prepare", "shapes", "--out", tmp_path / "out"
+    )
+    assert "none.deb' is no file; give the path of sweethome3d-furniture" in message("sweethome", tmp_path / "none.deb")
     assert "read as they are; pass" in message("cifar10", miniatures.cifar(tmp_path / "cifar"))
     assert "in the layout that training reads; pass" in message("shapenet-13", miniatures.shapenet(tmp_path / "net"))
     assert "held_out is 3000, and" in message("celeba-hq", miniatures.celeba(tmp_path / "faces"))

@@ -52,7 +52,9 @@ class Export:
         name, source = self.out.resolve().name, None
         if self.push is not None:
             name, source = self.push.rpartition("/")[2], f"hf:{self.push}"
-        card = model_card(model.experiment, name, figures, source=source, precision=self.precision)
+        card = model_card(
+            model.experiment, name, figures, source=source, precision=self.precision, attribution=model.attribution
+        )
         atomic_write_text(self.out / "README.md", card)
         size = sum(path.stat().st_size for path in self.out.iterdir())
         logger.info("wrote %s, %.1f MB: `ddmi sample %s`", self.out, size / 1e6, self.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pkgutil
 import shlex
 import tempfile
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ class Prepare:
         if known is not None and not known.needs_data:
             raise ValueError(f"recipe {self.recipe!r} makes its own data: `{PROGRAM} train {self.recipe}`")
         experiment = named_experiment(self.recipe, self.preset, str(self.source or ""), None)
-        preparation = spec_of(experiment.modality).preparation_class()
+        own = None if known is None else known.preparation
+        preparation = pkgutil.resolve_name(own) if own else spec_of(experiment.modality).preparation_class()
         if preparation is None:
             raise ValueError(f"data are read as they are: `{PROGRAM} train {self.recipe} --data {self.source}`")
         command = f"prepare {self.recipe}"

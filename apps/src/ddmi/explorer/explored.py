@@ -118,7 +118,7 @@ class Explored:
             "name": self.name,
             "view": exploration.view,
             "recipe": experiment.recipe,
-            "attribution": experiment.attribution,
+            "attribution": self.model.attribution,
             "facts": exploration.facts(experiment.modality),
             "picture": address(exploration.picture),
             "downloads": {end: address(asked) for end, asked in exploration.downloads.items()},

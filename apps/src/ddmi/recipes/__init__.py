@@ -25,6 +25,8 @@ class Recipe:
     settle: Callable[[Experiment], Experiment] | None = None
     """What of an experiment only its data tell, such as the number of values at a place: called when training starts,
     with what the line changed.  It leaves what is settled already as it is."""
+    preparation: str | None = None
+    """The `Preparation` of its data as "module:name", where not that of its kind of signal."""
 
     def __call__(self, preset: str) -> Experiment:
         return self.make(preset)
@@ -47,13 +49,14 @@ def recipe(
     without: Sequence[str] = (),
     needs_data: bool = False,
     settle: Callable[[Experiment], Experiment] | None = None,
+    preparation: str | None = None,
 ) -> Callable[[Callable[[str], Experiment]], Recipe]:
     """Decorates a function from a preset to an experiment, whose docstring begins with its summary.
 
     Args:
         presets: Those that it has, without those named by `without`.
         needs_data: It has no data of its own; the function leaves its modality's `source` empty.
-        settle: See `Recipe.settle`.
+        settle, preparation: See `Recipe`.
     """
     chosen = tuple(preset for preset in presets if preset not in without)
-    return lambda function: Recipe(function, chosen, needs_data, settle)
+    return lambda function: Recipe(function, chosen, needs_data, settle, preparation)

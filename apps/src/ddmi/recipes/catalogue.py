@@ -107,6 +107,18 @@ def shapes(preset: str) -> Experiment:
     return shape_experiment(preset, source="")
 
 
+@recipe(
+    needs_data=True,
+    without=("paper",),
+    preparation="ddmi_modalities.shape.prepare_sweethome:SweetHomePreparation",
+)
+def sweethome(preset: str) -> Experiment:
+    """real furniture of a Debian package (CC BY 3.0, CC0), after `ddmi prepare sweethome`"""
+    from ddmi.recipes.shape import shape_experiment
+
+    return shape_experiment(preset, source="")
+
+
 @recipe(needs_data=True)
 def shapenet_chair(preset: str) -> Experiment:
     """chairs of ShapeNet, as occupancy networks distribute it"""

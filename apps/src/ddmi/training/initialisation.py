@@ -14,6 +14,7 @@ from ddmi.machine.safetensors_files import read_tensors
 from ddmi.model_directory import model_directory
 from ddmi.pipeline import CONFIG, read_experiment
 from ddmi_diffusion.stored_precision import restored
+from ddmi_modalities.datasets.attribution import attribution_of
 
 LISTED = 5
 """Tensors that messages name."""
@@ -30,8 +31,9 @@ def with_origin(experiment: Experiment, resumed: Path | None = None) -> Experime
         return experiment
     if resumed is not None and (resumed / CONFIG).exists():
         return replace(experiment, origin=read_experiment(resumed).origin)
-    theirs = read_experiment(model_directory(experiment.init))
-    data = theirs.attribution or "data of unknown origin"
+    directory = model_directory(experiment.init)
+    theirs = read_experiment(directory)
+    data = attribution_of(directory) or theirs.attribution or "data of unknown origin"
     name = Path(experiment.init).name
     return replace(experiment, origin=f"Started from the model {name} (recipe {theirs.recipe}), of: {data}")
 

@@ -33,6 +33,7 @@ from ddmi_diffusion import (
     latest_checkpoint,
 )
 from ddmi_diffusion.atomic_files import remove_stale
+from ddmi_modalities.datasets.attribution import ATTRIBUTION
 from ddmi_modalities.datasets.splits import evenly_spaced
 from ddmi_modalities.files.whole import remove_halves
 from ddmi_vae import D2CVAE, AdversarialTerm
@@ -291,6 +292,8 @@ def start_run(experiment: Experiment, directory: Path, *, fresh: bool) -> Iterat
             for folder in (directory, *(directory / name for name in STAGES)):
                 remove_stale(folder)
                 remove_halves(folder / PREVIEWS)
+            if attribution := experiment.attribution:
+                atomic_write_text(directory / ATTRIBUTION, attribution + "\n")
             atomic_write_text(directory / CONFIG, experiment_text(experiment))
         yield run
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from ddmi_fields import ImplicitFunction, PlaneLayout
+from ddmi_modalities.datasets.attribution import attribution_of
 from ddmi_modalities.datasets.splits import Split
 from ddmi_modalities.memory import check_fits
 from ddmi_vae import Randomness
@@ -133,8 +134,11 @@ class Modality(ABC, Generic[Item, Query, Options, Rendered]):
 
     @property
     def attribution(self) -> str | None:
-        """Whose the data are and under which licence, as what is made of them must say; None: nobody told."""
-        return None
+        """Whose the data are and under which licence, as what is made of them must say; None: nobody told.
+
+        By default what ATTRIBUTION.txt in the folder `source` says.
+        """
+        return attribution_of(Path(self.source).expanduser()) if self.source else None
 
     @property
     @abstractmethod

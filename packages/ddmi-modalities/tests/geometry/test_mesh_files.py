@@ -12,7 +12,7 @@ import trimesh
 from ddmi_modalities.geometry.mesh_files import load_geometry
 from ddmi_modalities.geometry.ply import read_ply
 from ddmi_modalities.geometry.polygons import split, triangles_of
-from ddmi_modalities.geometry.watertight import load_closed
+from ddmi_modalities.geometry.watertight import load_solid
 from ddmi_modalities.nerf.data.clouds import read_coloured_points
 from ddmi_modalities.shape.data.sources import read_cloud
 
@@ -98,7 +98,7 @@ def test_faces_that_are_none(face: list[int]) -> None:
 ])  # fmt: skip
 def test_a_star_keeps_its_arms(tmp_path: Path, name: str, write: object) -> None:
     file = write(tmp_path / name)  # type: ignore[operator]
-    closed = load_closed(file)
+    closed = load_solid(file)
     assert closed.mesh.volume * closed.scale**3 == pytest.approx(STAR_AREA, rel=1e-6)
     cloud = read_cloud(file, 4000) * closed.scale + closed.loc
     radius = np.linalg.norm(cloud[:, :2], axis=1)
@@ -148,7 +148,7 @@ def test_ply_files_without_a_mesh(tmp_path: Path, text: str, message: str) -> No
 def test_off_files_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.off").write_text(text)
     with pytest.raises(ValueError, match=message):
-        load_closed(tmp_path / "a.off")
+        load_solid(tmp_path / "a.off")
 
 
 @pytest.mark.parametrize("key", ["occupancies", "sdf", "labels"])

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from ddmi_modalities.datasets.attribution import ATTRIBUTION, attribution_of
 from ddmi_modalities.datasets.checked_sources import stamp
 from ddmi_modalities.datasets.left_out import leave_out
 from ddmi_modalities.datasets.manifest import WRITING, Manifest, Record, Unwritable, is_stored, write_file
 from ddmi_modalities.datasets.splits import SPLITS
 from ddmi_modalities.datasets.worker_processes import cores, in_processes
+from ddmi_modalities.files.text import printable
 from ddmi_modalities.progress import progress
 
 Source_contra = TypeVar("Source_contra", contravariant=True)
@@ -55,6 +57,8 @@ class Plan:
     """Folders that have to be there, even if empty, so that who reads them sees the splits."""
     lists: Callable[[Sequence[Item]], Mapping[str, str]] = lambda made: {}
     """Text files about the items that were made."""
+    closing: Callable[[Path, Sequence[Item]], str] = lambda out, made: ""
+    """What is said at the end of the prepared folder and the items that are in it."""
     remedy: str = "repair or remove them"
     """What a user can do about items that are left out."""
     options: str = ""
@@ -235,9 +239,19 @@ def _finish(plan: Plan, manifest: Manifest) -> None:
             "prepare: no %s fall into the split %r, and training needs some: add more, or folders named train and test",
             plan.what, split,
         )  # fmt: skip
-    for name, text in plan.lists([item for item in plan.items if item.name in manifest.items]).items():
+    there = [item for item in plan.items if item.name in manifest.items]
+    lists = dict(plan.lists(there))
+    if (attribution := attribution_of(plan.source)) is not None:
+        lists.setdefault(ATTRIBUTION, attribution)
+    for name, text in lists.items():
         manifest.lists[name] = write_file(manifest.folder / name, text.encode())
         if not text:
             logger.warning("prepare: %s is empty: nothing falls into that split", name)
     manifest.complete = True
     manifest.save()
+    if said := plan.closing(manifest.folder, there):
+        logger.info("%s", said.removesuffix("; "))
+    if ATTRIBUTION in lists:
+        logger.info(
+            "whose they are, as what is made of them must say (%s):\n%s", ATTRIBUTION, printable(lists[ATTRIBUTION])
+        )

@@ -1,4 +1,4 @@
-"""From a mesh file to one closed, outward surface in the unit cube, which knows what is inside."""
+"""From a mesh file to a surface in the unit cube: where it is watertight, a closed outward one that knows inside."""
 
 from __future__ import annotations
 
@@ -16,54 +16,64 @@ DIRECTIONS = np.array([[0.44, 0.62, 0.65], [-0.71, 0.36, -0.61], [0.29, -0.88, 0
 
 
 @dataclass(frozen=True)
-class ClosedMesh:
-    """A watertight mesh in the unit cube, and where it was."""
+class SolidMesh:
+    """A mesh in the unit cube, and where it was."""
 
     mesh: trimesh.Trimesh
-    """Outward, without overlaps of its parts; the centre of its bounding box at 0, its largest side 1."""
+    """The centre of its bounding box at 0, its largest side 1; if closed, outward and without overlaps of its parts."""
     loc: Float64[np.ndarray, "3"]
     scale: float
     """Coordinates in the file are scale * world + loc."""
+    loose: int = 0
+    """Edges that do not join two faces."""
+    edges: int = 0
+    """All of them, where some are loose."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `contains` knows what is inside; otherwise `winds_round` does."""
+        return not self.loose
 
 
-def load_closed(file: Path, repair: bool = False) -> ClosedMesh:
-    """Read a mesh file and make it a solid.
+def load_solid(file: Path, repair: bool = False) -> SolidMesh:
+    """Read a mesh file; what is watertight is made a solid, other meshes stay as they are.
 
-    Vertices at one place are merged, parts that overlap become one (Manifold), inside-out parts are turned, and a part
-    within another one that faces the other way stays a cavity.  A part that cuts through itself is not untangled.
+    Vertices at one place are merged.  Of a watertight mesh, parts that overlap become one (Manifold), inside-out parts
+    are turned, and a part within another one that faces the other way stays a cavity.  A part that cuts through itself
+    is not untangled.
 
     Args:
         file: OBJ, PLY, STL, OFF or GLB; scenes are taken as one mesh.
         repair: Drop degenerate and double faces and fill holes first, if it is not watertight.
 
     Raises:
-        ValueError: It cannot be read, has no extent, or is not watertight; the reason without the name of the file.
+        ValueError: It cannot be read, has no extent, or is watertight and no solid; the reason without the name of the
+            file.
     """
     try:
-        return _closed(file, repair)
+        return _solid(file, repair)
     except (MemoryError, ValueError):
         raise
     except Exception as error:  # trimesh and Manifold raise whatever damaged geometry leads to
         raise ValueError(f"cannot be made a solid ({type(error).__name__}: {error})") from error
 
 
-def _closed(file: Path, repair: bool) -> ClosedMesh:
+def _solid(file: Path, repair: bool) -> SolidMesh:
     mesh = _load(file)
     if not mesh.is_watertight and repair:
         mesh = _repaired(mesh)
-    if not mesh.is_watertight:
-        uses = np.bincount(mesh.edges_unique_inverse)
-        after = " after repair" if repair else ""
-        raise ValueError(f"not watertight{after}: {(uses != 2).sum()} of {len(uses)} edges do not join two faces")
     low, high = mesh.bounds
     loc, scale = (low + high) / 2, float((high - low).max())
     # scaled first: booleans compute in single precision
-    mesh = trimesh.Trimesh((mesh.vertices - loc) / scale, mesh.faces, process=False)
-    return ClosedMesh(_one_solid(mesh), loc, scale)
+    unit = trimesh.Trimesh((mesh.vertices - loc) / scale, mesh.faces, process=False)
+    if mesh.is_watertight:
+        return SolidMesh(_one_solid(unit), loc, scale)
+    uses = np.bincount(mesh.edges_unique_inverse)
+    return SolidMesh(unit, loc, scale, int((uses != 2).sum()), len(uses))
 
 
 def contains(mesh: trimesh.Trimesh, points: Float32[np.ndarray, "point 3"]) -> Bool[np.ndarray, " point"]:
-    """Whether points are inside a `ClosedMesh`: exact, but within about 1e-6 of the surface.
+    """Whether points are inside a closed `SolidMesh`: exact, but within about 1e-6 of the surface.
 
     A ray from the inside of an outward surface first meets a face from behind.  One ray in 10^5 or so slips through an
     edge, so the majority of three `DIRECTIONS` decides.

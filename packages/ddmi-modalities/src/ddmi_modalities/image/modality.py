@@ -78,7 +78,7 @@ class ImageModality(Modality[ImageItem, GridQuery, ImageRenderOptions, ImageRend
     def attribution(self) -> str | None:
         from ddmi_modalities.drawings.openmoji import ATTRIBUTION
 
-        return ATTRIBUTION if self.source == "openmoji" else None
+        return ATTRIBUTION if self.source == "openmoji" else super().attribution
 
     @property
     def RenderOptions(self) -> type[ImageRenderOptions]:

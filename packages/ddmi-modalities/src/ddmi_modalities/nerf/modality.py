@@ -87,7 +87,7 @@ class NerfModality(Modality[NerfItem, RayQuery, NerfRenderOptions, NerfRendering
 
     @property
     def attribution(self) -> str | None:
-        return OWN_DATA if self.source == "turntable" else None
+        return OWN_DATA if self.source == "turntable" else super().attribution
 
     @property
     def RenderOptions(self) -> type[NerfRenderOptions]:

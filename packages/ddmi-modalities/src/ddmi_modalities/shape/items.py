@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float32
 from ddmi_modalities.extent import FIELD_HALF
 from ddmi_modalities.geometry.solids import check_count
 
+MOST_AMBIGUOUS = 0.05
+"""Share of the box of a mesh that is not closed in which one may disagree on what is inside."""
+
 
 @runtime_checkable
 class ShapeItem(Protocol):

@@ -19,7 +19,7 @@ from ddmi_modalities.extent import Extent
 from ddmi_modalities.modality import OWN_DATA, Batch, DataSet, Modality
 from ddmi_modalities.shape.data.furniture import HoldOut
 from ddmi_modalities.shape.data.sources import open_shapes, read_cloud
-from ddmi_modalities.shape.items import ShapeItem
+from ddmi_modalities.shape.items import MOST_AMBIGUOUS, ShapeItem
 from ddmi_modalities.shape.view import ShapeRendering, ShapeRenderOptions
 from ddmi_vae import Randomness, bernoulli_nll
 
@@ -42,7 +42,10 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
     hold_out: HoldOut = "none"
     """'combinations': training sees some combinations of the attributes of 'furniture' never."""
     repair: bool = False
-    """Repair meshes that are not watertight instead of refusing them."""
+    """Repair meshes that are not watertight."""
+    most_ambiguous: float = MOST_AMBIGUOUS
+    """Of meshes that are not watertight, the largest share of the box in which the winding number may lie between 1/4
+    and 3/4; others are refused."""
     cloud: int = 3000
     """Points that the encoder sees."""
     noise: float = 0.005
@@ -62,6 +65,8 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
             )
         if self.near is not None and not 0 <= self.near <= 1:
             raise ValueError(f"ShapeModality: near is a fraction of the queries, from 0 to 1, or None; got {self.near}")
+        if not 0 <= self.most_ambiguous <= 1:
+            raise ValueError(f"ShapeModality: most_ambiguous is a share, from 0 to 1; got {self.most_ambiguous}")
         if self.noise < 0:
             raise ValueError(f"ShapeModality: noise is a standard deviation, got {self.noise}")
 
@@ -71,7 +76,7 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
 
     @property
     def attribution(self) -> str | None:
-        return OWN_DATA if self.source == "furniture" else None
+        return OWN_DATA if self.source == "furniture" else super().attribution
 
     @property
     def RenderOptions(self) -> type[ShapeRenderOptions]:
@@ -86,7 +91,7 @@ class ShapeModality(Modality[ShapeItem, Tensor, ShapeRenderOptions, ShapeRenderi
         """The split of `source`; ValueError where there is none."""
         return open_shapes(
             self.source, split, classes=self.classes, captions_file=self.captions_file, items=self.items,
-            hold_out=self.hold_out, repair=self.repair,
+            hold_out=self.hold_out, repair=self.repair, most_ambiguous=self.most_ambiguous,
         )  # fmt: skip
 
     def captions(self, item: ShapeItem) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
 
     @property
     def attribution(self) -> str | None:
-        return self.credit
+        return self.credit or super().attribution
 
     @property
     def RenderOptions(self) -> type[SphereRenderOptions]:

@@ -87,7 +87,7 @@ class VideoModality(Modality[ClipItem, GridQuery, VideoRenderOptions, VideoRende
     def attribution(self) -> str | None:
         from ddmi_modalities.drawings.openmoji import ATTRIBUTION
 
-        return ATTRIBUTION if self.source == "moving-openmoji" else None
+        return ATTRIBUTION if self.source == "moving-openmoji" else super().attribution
 
     @property
     def RenderOptions(self) -> type[VideoRenderOptions]:

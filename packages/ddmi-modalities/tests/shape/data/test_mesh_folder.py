@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from math import pi
 from pathlib import Path
@@ -13,8 +14,9 @@ import trimesh
 from ddmi_modalities import DataSet, split_of
 from ddmi_modalities.datasets.preparation import Prepared, prepare
 from ddmi_modalities.geometry.solids import Box
-from ddmi_modalities.geometry.watertight import contains, load_closed
+from ddmi_modalities.geometry.watertight import contains, load_solid
 from ddmi_modalities.shape import ShapeModality
+from ddmi_modalities.shape.data import mesh_folder
 from ddmi_modalities.shape.data.furniture import Furniture
 from ddmi_modalities.shape.data.mesh_folder import MeshFolder
 from ddmi_modalities.shape.data.shapenet import ShapeNet
@@ -53,6 +55,17 @@ def holed() -> trimesh.Trimesh:
     return trimesh.Trimesh(mesh.vertices, mesh.faces[1:], process=False)
 
 
+def torn() -> trimesh.Trimesh:
+    """A cube without one of 48 triangles."""
+    mesh = cube().subdivide()
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[1:], process=False)
+
+
+def bottomless() -> trimesh.Trimesh:
+    mesh = cube()
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[mesh.face_normals[:, 1] > -0.5], process=False)
+
+
 def names(split: str, count: int, pattern: str = "{}.ply") -> list[str]:
     """The first names of the pattern that fall into a split."""
     return [name for name in map(pattern.format, range(1000)) if split_of(name) == split][:count]
@@ -75,13 +88,13 @@ def test_contains_is_right_for_a_ball_and_for_furniture() -> None:
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "stl", "off", "glb"])
 def test_formats_and_normalisation(tmp_path: Path, suffix: str) -> None:
-    closed = load_closed(save(trimesh.creation.box(extents=(2, 4, 1)), tmp_path / f"a.{suffix}"))
+    closed = load_solid(save(trimesh.creation.box(extents=(2, 4, 1)), tmp_path / f"a.{suffix}"))
     assert closed.mesh.bounds == pytest.approx(np.array([[-0.25, -0.5, -0.125], [0.25, 0.5, 0.125]]))
     assert closed.mesh.is_watertight
     assert (closed.loc.tolist(), closed.scale) == (pytest.approx([0, 0, 0]), pytest.approx(4))
     moved = trimesh.creation.box(extents=(2, 4, 1))
     moved.apply_translation((3, 2, 1))
-    assert load_closed(save(moved, tmp_path / f"b.{suffix}")).loc == pytest.approx([3, 2, 1])
+    assert load_solid(save(moved, tmp_path / f"b.{suffix}")).loc == pytest.approx([3, 2, 1])
 
 
 # The largest side of each is 2, so a world volume times 8 is one of the file.
@@ -104,7 +117,7 @@ def test_what_becomes_of_parts(tmp_path: Path, name: str) -> None:
     mesh, volume = SOLIDS[name]
     if volume is None:  # 1.5^3 twice without 1.0 x 1.49 x 1.5
         volume = 2 * 1.5**3 - 1.0 * 1.49 * 1.5
-    solid = load_closed(save(mesh, tmp_path / "a.ply")).mesh
+    solid = load_solid(save(mesh, tmp_path / "a.ply")).mesh
     assert solid.is_volume
     assert solid.volume * 8 == pytest.approx(volume, rel=1e-5)
     points = rng().random((20_000, 3), dtype=np.float32) - np.float32(0.5)
@@ -153,20 +166,60 @@ def test_folder_and_split(tmp_path: Path) -> None:
     assert occupied.all()  # the cube fills the cube
     assert points.shape == (100, 3)
     item.mesh().apply_scale(3)  # a copy
-    assert item.closed.extents == pytest.approx([1, 1, 1])
+    assert item.solid.extents == pytest.approx([1, 1, 1])
 
 
 def test_holes_are_refused_or_filled(tmp_path: Path) -> None:
     for name in names("train", 7):
         save(holed(), tmp_path / name)
     with pytest.raises(ValueError, match="7 of 7 meshes cannot be used") as caught:
-        MeshFolder(tmp_path, "train")
+        MeshFolder(tmp_path, "train", most_ambiguous=0.01)
     text = str(caught.value)
-    assert text.count("not watertight: 3 of 18 edges do not join two faces") == 5
-    assert text.endswith("; and 2 more; pass repair=True (--modality.repair), or remove them")
+    assert text.count("not watertight: 3 of 18 edges do not join two faces, and ") == 5
+    assert text.count("% of its box are neither inside nor outside, more than 1.0%") == 5
+    assert (
+        "; and 2 more; pass repair=True (--modality.repair), or remove them; most_ambiguous (--modality.most-" in text
+    )
     assert sorted(names("train", 7))[0] in text
     repaired = MeshFolder(tmp_path, "train", repair=True)
-    assert all(item.closed.volume == pytest.approx(1) for item in map(repaired.__getitem__, range(7)))
+    assert all(item.solid.volume == pytest.approx(1) for item in map(repaired.__getitem__, range(7)))
+
+
+def test_meshes_that_are_not_closed(tmp_path: Path) -> None:
+    """As ShapeNet distributes them: occupancy by winding numbers, shares measured once, captions beside."""
+    root, cache = tmp_path / "m", tmp_path / "cache"
+    chosen = names("train", 3, "03001627/{}/models/model_normalized.obj")
+    for name, mesh in zip(chosen, (cube(), torn(), bottomless()), strict=True):
+        save(mesh, root / name)
+        (root / name).with_suffix(".txt").write_text("a box\na cube\n")
+    data = MeshFolder(root, "train", cache=cache)
+    assert (set(data.shares), set(data.skipped)) == ({chosen[1]}, {chosen[2]})
+    assert 0.001 < data.shares[chosen[1]] < 0.05
+    assert data.describe().startswith("1 not closed, read by winding numbers, at most ")
+    assert data.describe().endswith(f"% ambiguous ({chosen[1]}); 1 left out")
+    closed, opened = data[0], data[1]
+    assert (closed.closed, opened.closed, opened.label) == (True, False, "03001627")
+    assert opened.captions == ("a box", "a cube")
+    points = rng().uniform(-0.499, 0.499, (3000, 3)).astype(np.float32)
+    assert closed.inside(points).all()
+    assert opened.inside(points).all()  # the missing triangle takes at most one half
+    assert not opened.inside(points + np.float32(1)).any()
+    surface, normals = pickle.loads(pickle.dumps(opened)).surface(500, rng())
+    assert np.abs(surface).max(1) == pytest.approx(0.5)
+    assert np.linalg.norm(normals, axis=1) == pytest.approx(1)
+    everything = MeshFolder(root, "train", cache=cache, most_ambiguous=1.0)
+    assert len(everything) == 3
+
+
+def test_shares_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (name,) = names("train", 1)
+    save(torn(), tmp_path / "m" / name)
+    first = MeshFolder(tmp_path / "m", "train", cache=tmp_path / "cache")
+    monkeypatch.setattr(mesh_folder, "ambiguous_share", lambda mesh: pytest.fail("measured again"))
+    assert MeshFolder(tmp_path / "m", "train", cache=tmp_path / "cache").shares == first.shares
+    monkeypatch.setattr(mesh_folder, "ambiguous_share", lambda mesh: 0.04)
+    save(together(torn(), torn()), tmp_path / "m" / name)
+    assert MeshFolder(tmp_path / "m", "train", cache=tmp_path / "cache").shares == {name: 0.04}
 
 
 def test_what_cannot_be_repaired(tmp_path: Path) -> None:
@@ -183,7 +236,7 @@ def test_repair_merges_vertices_and_turns_faces(tmp_path: Path) -> None:
     faces[::3] = faces[::3, ::-1]
     vertices = mesh.vertices[faces].reshape(-1, 3) + rng().normal(0, 1e-9, (36, 3))
     torn = trimesh.Trimesh(vertices, np.arange(36).reshape(12, 3), process=False)
-    closed = load_closed(save(torn, tmp_path / "a.ply"), repair=True)
+    closed = load_solid(save(torn, tmp_path / "a.ply"), repair=True)
     assert closed.mesh.volume == pytest.approx(1)
 
 
@@ -191,20 +244,20 @@ def test_reasons(tmp_path: Path) -> None:
     file = tmp_path / "a.ply"
     file.write_text("no mesh at all")
     with pytest.raises(ValueError, match="^cannot be read"):
-        load_closed(file)
+        load_solid(file)
     whole = save(cube(), tmp_path / "whole.stl").read_bytes()
     (tmp_path / "cut.stl").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"^(cannot be read|not watertight|has no)"):
-        load_closed(tmp_path / "cut.stl")
+    with pytest.raises(ValueError, match=r"^(cannot be read|has no)"):
+        load_solid(tmp_path / "cut.stl")
     (tmp_path / "nan.off").write_text("OFF\n3 1 0\n0 0 nan\n1 0 0\n0 1 0\n3 0 1 2\n")
     with pytest.raises(ValueError, match=r"has vertices that are NaN or infinite|has no"):
-        load_closed(tmp_path / "nan.off")
+        load_solid(tmp_path / "nan.off")
     trimesh.PointCloud(np.eye(3)).export(tmp_path / "points.ply")
     with pytest.raises(ValueError, match=r"^(has no faces|cannot be read)"):
-        load_closed(tmp_path / "points.ply")
+        load_solid(tmp_path / "points.ply")
     flat = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2], [2, 1, 0]], process=False)
     with pytest.raises(ValueError, match=r"^encloses no volume"):
-        load_closed(save(flat, tmp_path / "flat.ply"))
+        load_solid(save(flat, tmp_path / "flat.ply"))
     klein = 2 * pi * np.stack(np.meshgrid(np.arange(12) / 12, np.arange(12) / 12, indexing="ij"), -1)
     u, v = klein[..., 0], klein[..., 1]
     ring = 3 + np.cos(u / 2) * np.sin(v) - np.sin(u / 2) * np.sin(2 * v)
@@ -219,7 +272,7 @@ def test_reasons(tmp_path: Path) -> None:
     vertices += rng().normal(0, 1e-3, vertices.shape)  # where it crosses itself, corners would merge
     bottle = trimesh.Trimesh(vertices, [f for a, b, c, d in squares for f in ((a, b, c), (a, c, d))], process=False)
     with pytest.raises(ValueError, match="one side only, like a Klein bottle"):
-        load_closed(save(bottle, tmp_path / "klein.ply"))
+        load_solid(save(bottle, tmp_path / "klein.ply"))
 
 
 def test_messages_of_the_folder(tmp_path: Path) -> None:
@@ -244,7 +297,7 @@ def source(tmp_path: Path) -> Path:
     ):
         save(trimesh.creation.box(extents=(1, 2, 2)), root / name)
     save(trimesh.creation.icosphere(subdivisions=2), root / names("train", 1)[0])
-    save(holed(), root / "box" / "holed.stl")
+    save(bottomless(), root / "box" / "holed.stl")
     return root
 
 
@@ -259,7 +312,7 @@ def test_prepared_shapes_are_read_by_shapenet(source: Path, tmp_path: Path, said
     assert len(done.made) == 5
     assert (done.kept, list(done.left_out)) == ((), ["box/holed"])
     assert any("left out 1 of 6 shapes: box/holed.stl: not watertight" in text for text in said)
-    assert any("mend them with --repair" in text for text in said)
+    assert any("mend them with --repair, or take more of them with --most-ambiguous" in text for text in said)
     assert any("shapes/test.lst is empty" in text for text in said)
     train = ShapeNet(out, "train")
     assert [train[i].label for i in range(len(train))] == ["box"] * 3 + ["shapes"]
@@ -307,6 +360,21 @@ def test_repair_in_preparation(source: Path, tmp_path: Path) -> None:
     assert "box/holed" in done.made
 
 
+def test_open_meshes_in_preparation(source: Path, tmp_path: Path, said: list[str]) -> None:
+    (source / "ATTRIBUTION.txt").write_text("By somebody, CC BY 4.0\n")
+    plan = ShapePreparation(count=500, most_ambiguous=1.0).plan(ShapeModality(source=str(source)))
+    done = prepare(plan, tmp_path / "out", workers=1)
+    assert done.left_out == {}
+    share = json.loads((tmp_path / "out" / "box" / "holed" / "open.json").read_text())["ambiguous"]
+    assert 0.1 < share < 0.4
+    assert f"1 not closed, read by winding numbers, at most {share:.1%} ambiguous (box/holed)" in said
+    assert any("By somebody, CC BY 4.0" in text for text in said)
+    assert ShapeModality(source=str(tmp_path / "out")).attribution == "By somebody, CC BY 4.0"
+    assert ShapeModality(source=str(tmp_path)).attribution is None
+    with np.load(tmp_path / "out" / "box" / "holed" / "points.npz") as stored:
+        assert np.unpackbits(stored["occupancies"], count=500).mean() > 0.9
+
+
 def test_classes_and_numbers_of_shapenet_in_preparation(tmp_path: Path) -> None:
     root = tmp_path / "meshes"
     for name in (
@@ -337,8 +405,8 @@ def test_messages_of_preparation(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'box/holed.obj' and 'box/holed.stl' .* both become 'box/holed'; rename one"):
         run(source, tmp_path / "out")
     only = tmp_path / "only"
-    save(holed(), only / "a.ply")
-    with pytest.raises(ValueError, match=r"1 of 1 shapes cannot be used: a.ply: not watertight.* with --repair"):
+    save(bottomless(), only / "a.ply")
+    with pytest.raises(ValueError, match=r"1 of 1 shapes cannot be used: a.ply: not watertight.* with --repair, or"):
         run(only, tmp_path / "out")
     (source / "box" / "train.lst").write_text("")
     with pytest.raises(ValueError, match=r"source' is in the layout that training reads; pass it to --data of"):

@@ -15,7 +15,7 @@ from ddmi_modalities.geometry.mesh_files import load_geometry
 from ddmi_modalities.geometry.unit_cube import in_unit_cube
 from ddmi_modalities.modality import DataSet
 from ddmi_modalities.shape.data.furniture import Furniture, HoldOut
-from ddmi_modalities.shape.items import ShapeItem
+from ddmi_modalities.shape.items import MOST_AMBIGUOUS, ShapeItem
 
 VOLUME = ("occupancies", "occupancy", "sdf", "sdfs", "labels", "inside")
 """Arrays beside points that say on which side of the surface these are."""
@@ -30,6 +30,7 @@ def open_shapes(
     items: int = 20_000,
     hold_out: HoldOut = "none",
     repair: bool = False,
+    most_ambiguous: float = MOST_AMBIGUOUS,
 ) -> DataSet[ShapeItem]:
     """Furniture, ShapeNet (with captions: Text2Shape) where class folders hold lists, or a folder of meshes.
 
@@ -42,6 +43,7 @@ def open_shapes(
         captions_file: Of ShapeNet, Text2Shape's table: a path, or one below the folder.
         items, hold_out: Of furniture's training split.
         repair: Close meshes that are not watertight, where that can be done.
+        most_ambiguous: See `MeshFolder`.
     """
     check_split(split)
     layouts: tuple[Layout[DataSet[ShapeItem]], ...] = (
@@ -50,7 +52,7 @@ def open_shapes(
             lambda root: any(root.glob("*/train.lst")),
             lambda root: _shapenet(root, split, classes, captions_file),
         ),
-        Layout("a folder of meshes", Path.is_dir, lambda root: _meshes(root, split, repair)),
+        Layout("a folder of meshes", Path.is_dir, lambda root: _meshes(root, split, repair, most_ambiguous)),
     )
     return open_source(
         source,
@@ -70,10 +72,10 @@ def _shapenet(root: Path, split: Split, classes: Sequence[str], captions_file: s
     return Text2Shape(captions if captions.is_file() else root / captions, shapes)
 
 
-def _meshes(root: Path, split: Split, repair: bool) -> DataSet[ShapeItem]:
+def _meshes(root: Path, split: Split, repair: bool, most_ambiguous: float) -> DataSet[ShapeItem]:
     from ddmi_modalities.shape.data.mesh_folder import MeshFolder
 
-    return MeshFolder(root, split, repair=repair)
+    return MeshFolder(root, split, repair=repair, most_ambiguous=most_ambiguous)
 
 
 def read_cloud(path: Path, count: int) -> Float32[np.ndarray, "point 3"]:
