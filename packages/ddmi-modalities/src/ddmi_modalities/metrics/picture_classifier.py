@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from ddmi_modalities.files.pixels import to_float
-
-logger = logging.getLogger("ddmi")
+from ddmi_modalities.metrics.classifier_training import train_classifier_on
 
 STEPS, BATCH = 400, 64
 AT_ONCE = 256
@@ -53,26 +50,9 @@ def train_classifier(
     Raises:
         ValueError: fewer than two classes, or not one label a picture.
     """
-    classes = sorted(set(labels))
-    if len(classes) < 2 or len(labels) != len(pictures):
-        raise ValueError(
-            f"train_classifier: {len(labels)} labels of {len(classes)} class(es) for {len(pictures)} pictures; it "
-            "takes at least two classes and one label a picture"
-        )
-    logger.info("training a classifier of %d classes on %d pictures", len(classes), len(pictures))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = PictureClassifier(classes)
-    numbers = torch.tensor([classes.index(label) for label in labels])
-    rng = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    with torch.enable_grad():
-        for step in range(STEPS):
-            for group in optimizer.param_groups:
-                group["lr"] = 2e-3 * (1 - step / STEPS)
-            chosen = torch.randint(len(pictures), (BATCH,), generator=rng)
-            loss = F.cross_entropy(model(to_float(pictures[chosen])), numbers[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model.eval()
+    if len(labels) != len(pictures):
+        raise ValueError(f"train_classifier: {len(labels)} labels for {len(pictures)} pictures; it takes one a picture")
+    return train_classifier_on(
+        PictureClassifier, labels, lambda chosen, rng: to_float(pictures[chosen]), what="pictures",
+        steps=STEPS, batch=BATCH, seed=seed,
+    )  # fmt: skip

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-logger = logging.getLogger("ddmi")
+from ddmi_modalities.metrics.classifier_training import train_classifier_on
 
 POINTS = 512
 STEPS, BATCH = 400, 32
@@ -50,28 +48,12 @@ def train_classifier(
     Raises:
         ValueError: fewer than two classes, or not one label a cloud.
     """
-    classes = sorted(set(labels))
-    if len(classes) < 2 or len(labels) != len(clouds):
-        raise ValueError(
-            f"train_classifier: {len(labels)} labels of {len(classes)} class(es) for {len(clouds)} clouds; "
-            "it takes at least two classes and one label a cloud"
-        )
-    logger.info("training a classifier of %s on %d clouds", ", ".join(classes), len(clouds))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = PointClassifier(classes)
-    numbers = torch.tensor([classes.index(label) for label in labels])
-    rng = np.random.default_rng(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    with torch.enable_grad():
-        for step in range(STEPS):
-            for group in optimizer.param_groups:
-                group["lr"] = 2e-3 * (1 - step / STEPS)
-            chosen = rng.integers(len(clouds), size=BATCH)
-            some = rng.permutation(clouds.shape[1])[:POINTS]
-            noisy = clouds[chosen][:, some] + rng.normal(0, 0.005, (BATCH, len(some), 3)).astype(np.float32)
-            loss = F.cross_entropy(model(torch.from_numpy(noisy)), numbers[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model.eval()
+    if len(labels) != len(clouds):
+        raise ValueError(f"train_classifier: {len(labels)} labels for {len(clouds)} clouds; it takes one a cloud")
+
+    def seen(chosen: np.ndarray, rng: np.random.Generator) -> Tensor:
+        some = rng.permutation(clouds.shape[1])[:POINTS]
+        noise = rng.normal(0, 0.005, (len(chosen), len(some), 3)).astype(np.float32)
+        return torch.from_numpy(clouds[chosen][:, some] + noise)
+
+    return train_classifier_on(PointClassifier, labels, seen, what="clouds", steps=STEPS, batch=BATCH, seed=seed)
