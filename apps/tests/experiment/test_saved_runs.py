@@ -29,6 +29,8 @@ from ddmi_modalities.image import ImageModality
 from ddmi_modalities.nerf import NerfModality
 from ddmi_modalities.video import VideoModality
 
+SINCE = {"sweethome"}
+"""Recipes that version 0.1 did not have."""
 SAVED = sorted((Path(__file__).parent / "saved_runs").glob("*.json"))
 
 
@@ -122,7 +124,7 @@ def in_0_1(experiment: Experiment) -> Experiment:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", sorted({*RECIPES} - SINCE))
 def test_every_preset_was_saved_as_the_recipe_that_it_is(recipe: str, tmp_path: Path) -> None:
     configs = json.loads((Path(__file__).parent / "saved_runs" / f"{recipe}.json").read_text())["configs"]
     presets = {PRESETS.get(preset, preset): config for preset, config in configs.items()}
