@@ -30,7 +30,7 @@ from ddmi_modalities.nerf import NerfModality
 from ddmi_modalities.video import VideoModality
 
 SAVED = sorted((Path(__file__).parent / "saved_runs").glob("*.json"))
-NEWER = ("sphere", "winds")
+NEWER = ("fashion-mnist", "sphere", "sweethome", "winds")
 """Recipes that version 0.1 did not have."""
 
 
