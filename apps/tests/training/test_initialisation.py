@@ -15,7 +15,7 @@ from ddmi.cli import main
 from ddmi.pipeline import DENOISER, VAE, read_experiment
 from ddmi.training.initialisation import start_from
 
-from ..command_line import fails
+from ..command_line import refused
 
 TRAIN = ("train", "openmoji", "--preset", "test")
 ONE_STILL_STEP = (
@@ -100,7 +100,7 @@ def test_what_fits_is_taken_and_the_rest_is_said(tiny_run: Path, caplog: pytest.
 def test_bad_origins_are_one_line(
     options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert message in fails(capsys, *TRAIN, "--run", str(tmp_path / "run"), *options)
+    assert message in refused(capsys, *TRAIN, "--run", str(tmp_path / "run"), *options)
     assert not (tmp_path / "run").exists()
 
 

@@ -90,10 +90,8 @@ def set_up_diffusion(
     items = cached_items(experiment, data)
     if settings.cache:
         latents = cached_moments(experiment, vae, items, caches / "train.npy", processes)
-        rows, latent_space = (
-            _prompted(experiment, latents, items, conditioner),
-            LatentSpace.fit(latents.moments(), settings.packing),
-        )
+        rows = _prompted(experiment, latents, items, conditioner)
+        latent_space = LatentSpace.fit(latents.moments(), settings.packing)
         collate, moments = rows.collate, None
     else:
         rows, latent_space = data, cached_statistics(experiment, vae, data, caches / STATISTICS, processes)
