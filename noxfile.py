@@ -123,7 +123,7 @@ def train_video(session: nox.Session) -> None:
 
 @nox.session(name="train-sphere", venv_backend="none")
 def train_sphere(session: nox.Session) -> None:
-    """Train both stages on monthly winds, and draw maps and globes: runs/sphere (10 minutes on 2 cores).
+    """Train both stages on monthly winds, and draw maps and globes: runs/sphere (20 minutes of one thread).
 
     Their package is fetched by apt-get; elsewhere run `ddmi prepare winds FILE.deb --out runs/winds` first.
     """
