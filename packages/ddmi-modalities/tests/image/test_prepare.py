@@ -178,5 +178,5 @@ def test_messages(tmp_path: Path) -> None:
     shutil.rmtree(root)
     root.mkdir()
     (root / "data_batch_1.bin").write_bytes(b"")
-    with pytest.raises(ValueError, match="CIFAR-10's files are read as they are; pass '.*in' to --data of"):
+    with pytest.raises(ValueError, match="files of CIFAR-10 and MNIST are read as they are; pass '.*in' to --data of"):
         plan(root)
