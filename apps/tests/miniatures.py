@@ -6,9 +6,11 @@ import csv
 import gzip
 import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from PIL import Image
 
 from ddmi_modalities.shape.data.shapenet import CLASSES
@@ -192,9 +194,35 @@ def ferret(path: Path, package: str = "ferret-datasets", without: str = "") -> P
     winds = fields(path.with_suffix(".cdf"), 40, ("UWND", "VWND"))
     files = {inside: winds.read_bytes(), f"usr/share/doc/{package}/copyright": b"public domain\n"}
     winds.unlink()
+    return deb(path, package, {n: content for n, content in files.items() if not without or without not in n})
+
+
+def sweethome(path: Path) -> Path:
+    """A package of Debian with a catalogue of boxes, every other one with a hole."""
+    files, lines = {}, []
+    for number in range(17, 33):
+        mesh = trimesh.creation.box(extents=(1, 1 + number / 16, 2)).subdivide().subdivide()
+        if number % 2:
+            mesh.update_faces(np.arange(len(mesh.faces)) > 0)
+        files[f"all/box{number}/box{number}.obj"] = mesh.export(file_type="obj").encode()
+        of = {"name": f"Box chair {number}", "creator": "Somebody", "model": f"/all/box{number}/box{number}.obj"}
+        lines += [f"{key}#{number}={value}" for key, value in of.items()]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in {"PluginFurnitureCatalog.properties": "\n".join(lines).encode(), **files}.items():
+            archive.writestr(name, content)
+    said = b"Files: Boxes/*\nCopyright: 2026 Somebody\nLicense: CC-BY-3.0\n"
+    inside = {
+        "usr/share/sweethome3d/Boxes.sh3f": buffer.getvalue(),
+        "usr/share/doc/sweethome3d-furniture/copyright": said,
+    }
+    return deb(path, "sweethome3d-furniture", inside)
+
+
+def deb(path: Path, package: str, files: dict[str, bytes]) -> Path:
+    """A package of Debian that installs some files."""
     control = {"control": f"Package: {package}\nVersion: 1.0-1\n".encode()}
-    kept = {name: content for name, content in files.items() if not without or without not in name}
-    members = {"debian-binary": b"2.0\n", "control.tar.xz": _tar(control), "data.tar.xz": _tar(kept)}
+    members = {"debian-binary": b"2.0\n", "control.tar.xz": _tar(control), "data.tar.xz": _tar(files)}
     whole = b"!<arch>\n"
     for name, content in members.items():
         whole += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()

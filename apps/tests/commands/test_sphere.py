@@ -98,12 +98,12 @@ def test_winds_are_prepared_from_a_package(
     assert f"train on them with `ddmi train winds --data {out}`" in capsys.readouterr().err
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["settings"]["version"] == "1.0-1"
-    assert "Fleet Numerical" in manifest["settings"]["attribution"]
+    assert "Fleet Numerical" in (out / "ATTRIBUTION.txt").read_text()
     assert (out / "copyright").read_text() == "public domain\n"
     run = tmp_path / "run"
     assert main(["train", "winds", "--preset", "test", "--data", str(out), "--run", str(run), "--stage", "vae"]) == 0
     assert "data: 15 training items, 24 held out" in capsys.readouterr().err
-    assert "Fleet Numerical" in str(DDMI.from_pretrained(run).experiment.modality.attribution)
+    assert "Fleet Numerical" in str(DDMI.from_pretrained(run).attribution)
     # without a file the package is fetched
     monkeypatch.setattr("ddmi_modalities.sphere.prepare.download_deb", lambda name, folder: package)
     assert main(["prepare", "winds", "--out", str(tmp_path / "fetched")]) == 0

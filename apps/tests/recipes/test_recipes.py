@@ -48,9 +48,18 @@ def test_two_steps_on_a_miniature(recipe: str, tmp_path: Path, capsys: pytest.Ca
         assert json.loads(lines[-1])["step"] == 1
 
 
+def test_a_data_set_is_read_in_a_package_of_debian(tmp_path: Path) -> None:
+    files = {f"usr/share/{file.name}": file.read_bytes() for file in miniatures.mnist(tmp_path / "in").iterdir()}
+    package = miniatures.deb(tmp_path / "dataset.deb", "dataset-fashion-mnist", files)
+    data = make_experiment("fashion-mnist", "test", str(package)).modality.dataset("test")
+    assert len(data) == 4
+    assert data[3].caption == "dress"
+
+
 PREPARED: dict[str, tuple[Callable[[Path], Path], tuple[int, int], list[str]]] = {
     "srn-cars": (miniatures.srn, (3, 2), ["--count", "200"]),
     "shapes": (miniatures.meshes, (26, 4), ["--count", "300"]),
+    "sweethome": (miniatures.sweethome, (13, 3), []),
     "afhqv2-dog": (miniatures.afhq, (7, 3), ["--size", "24"]),
     "celeba-hq": (miniatures.celeba, (9, 3), ["--size", "24", "--modality.held-out", "3"]),
     "lsun-churches": (miniatures.lsun, (6, 2), ["--size", "24"]),

@@ -12,6 +12,7 @@ from torch import nn
 
 from ddmi import DDMI
 from ddmi.cli import main
+from ddmi.model_card import model_card
 from ddmi.pipeline import DENOISER, VAE, read_experiment
 from ddmi.training.initialisation import start_from
 
@@ -43,6 +44,8 @@ def test_both_stages_start_from_the_model(tiny_run: Path, tmp_path: Path) -> Non
     assert experiment.attribution is not None
     assert "OpenMoji" in experiment.origin, "whose data the first model was made of goes on"
     assert experiment.origin in experiment.attribution
+    model = DDMI.from_pretrained(run)
+    assert experiment.origin in model_card(model.experiment, "name", {}, attribution=model.attribution)
 
 
 def test_a_frozen_encoder_stays_and_the_decoder_learns(tiny_run: Path, tmp_path: Path) -> None:

@@ -204,6 +204,8 @@ def cached_statistics(
     processes.wait_for_everyone()  # all have looked before one writes
     if known is not None:
         return known
+    if path.exists():
+        logger.warning("%s is damaged, or of other data or another autoencoder: encoding anew", path)
     fitted = LatentSpace.fit(encoded(experiment, vae, data, processes), packing)
     if processes.is_main_process:
         path.parent.mkdir(parents=True, exist_ok=True)

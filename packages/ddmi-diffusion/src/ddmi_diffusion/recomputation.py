@@ -12,7 +12,7 @@ def recompute_blocks(module: nn.Module) -> list[nn.Module]:
     """From now on, blocks keep their inputs only, and compute the rest again in the backward pass; returns them.
 
     Gradients stay the same bit for bit on a CPU, dropout included.  What is kept then grows with the number of blocks
-    and not with their depth; a step takes about a third longer.
+    and not with their depth; a step takes about a quarter longer.
     """
     found = blocks(module)
     for block in found:

@@ -107,7 +107,7 @@ class TrainerConfig(OptimizerConfig):
     tracker: TrackerName = "auto"
     """What is told the metrics, beside metrics.jsonl; "auto": TensorBoard, in the run, where it is installed."""
     gradient_checkpointing: bool = False
-    """Compute what blocks do again in the backward pass instead of keeping it: less memory, a third more time."""
+    """Compute what blocks do again in the backward pass instead of keeping it: less memory, a quarter more time."""
     compile: bool = False
     """torch.compile the networks; the first step takes minutes.  For GPUs: a CPU gains little."""
     find_unused_parameters: bool = False

@@ -191,6 +191,15 @@ def test_models_that_are_damaged_are_left_out(tmp_path: Path, contents: dict[str
     assert not (tmp_path / "out" / "stool").exists() or not list((tmp_path / "out" / "stool").rglob("*.obj"))
 
 
+def test_numbers_that_are_none_name_the_model(tmp_path: Path, contents: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(io.BytesIO(contents[f"{FOLDER}/Free.sh3f"])) as files:
+        made = {name: files.read(name) for name in files.namelist()}
+    made[CATALOGUE] = made[CATALOGUE].replace(b"width#1=10", b"width#1=wide")
+    deb = package(tmp_path / "a.deb", {**contents, f"{FOLDER}/Free.sh3f": archive(made)})
+    with pytest.raises(ValueError, match=r"Free\.sh3f', model .*: its width is 'wide', wanted numbers; fetch"):
+        run(deb, tmp_path / "out")
+
+
 def test_the_package_is_fetched(tmp_path: Path, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     def download(name: str, folder: Path) -> Path:
         return package(folder / f"{name}_1-1_all.deb", contents)

@@ -22,6 +22,8 @@ LABELLED, CHECKED = 5000, 1000
 """Training pictures of the classifier, and held-out ones on which it is checked itself."""
 FEWEST = 5
 """Pictures of a class, on average, below which captions are sentences and no classes."""
+SEEN = 64
+"""Pixels a side, at most, that the classifier sees."""
 CHUNK = 50
 
 
@@ -41,7 +43,7 @@ def class_accuracy(
     if len(classes) < 2 or len(labels) < FEWEST * len(classes):
         logger.info("captions are no classes: whether samples follow them is not measured")
         return {}
-    size = modality.size
+    size = min(modality.size, SEEN)
     classifier = train_classifier(torch.stack([item.pixels(size) for item in labelled]), labels)
     checked = _some(held_out, CHECKED)
     guessed = classifier.classify(torch.stack([item.pixels(size) for item in checked]))

@@ -26,7 +26,7 @@ from ddmi_modalities.spec import Measured
 CHUNK = 50
 """Images at once."""
 PIXELS = 2**21
-"""Of images that are compared at once: SSIM takes about 300 bytes for each."""
+"""Of images that are compared at once: SSIM takes about 450 bytes for each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from ddmi_fields import ImplicitFunction
 from ddmi_modalities.geometry.sphere_grid import SphereGrid
 from ddmi_modalities.metrics.sphere_spectra import power_spectrum
 from ddmi_modalities.modality import FunctionSource
+from ddmi_modalities.progress import progress
 from ddmi_modalities.spec import OFFLINE, OFFLINE_CITATION, EvaluationProtocol, Measured
 from ddmi_modalities.sphere.data.times import SphereItem, SphereTimes
 from ddmi_modalities.sphere.modality import SphereModality
@@ -66,7 +67,6 @@ def evaluate_spheres(
     items = [held_out[i] for i in range(len(held_out))]
     grid, true = items[0].grid, torch.stack([one.values for one in items])
     names = [channel.name for channel in modality.channels]
-    logger.info("reconstructions of %d held-out times", len(items))
     rebuilt = rebuilt_on(modality, model, items, grid)
     metrics = _named("rmse", rmse(rebuilt, true, grid), names)
     usual = rmse(climatology(train, items), true, grid)
@@ -136,7 +136,8 @@ def rebuilt_on(
 ) -> Values:
     """Reconstructions on a grid, in units."""
     groups = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    return torch.cat([modality.on_grid(model.reconstruct(modality.inputs(group)), grid) for group in groups])
+    made = (modality.on_grid(model.reconstruct(modality.inputs(group)), grid) for group in groups)
+    return torch.cat([*progress(made, what=f"reconstructions of {len(items)} held-out times", total=len(groups))])
 
 
 def drawn_on(
@@ -144,9 +145,8 @@ def drawn_on(
 ) -> Values:
     """The first `count` functions of a source, such as `model.sample`, on a grid, in units."""
     starts = range(0, count, CHUNK)
-    return torch.cat(
-        [modality.on_grid(draw(min(CHUNK, count - start), seed=seed, start=start), grid) for start in starts]
-    )
+    made = (modality.on_grid(draw(min(CHUNK, count - start), seed=seed, start=start), grid) for start in starts)
+    return torch.cat([*progress(made, what=f"{count} functions", total=len(starts))])
 
 
 def _coarser(item: SphereItem, step: int) -> SphereItem:

@@ -55,7 +55,7 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
     stds: tuple[float, ...] = ()
     """The standard deviation likewise."""
     credit: str | None = None
-    """Whose the data are and under which licence."""
+    """Whose the data are, where their file says so and no ATTRIBUTION.txt beside it does."""
 
     def __post_init__(self) -> None:
         if min(self.points, self.num_queries) < 1 or min(self.held_out, self.gap) < 0:
@@ -81,7 +81,7 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
 
     @property
     def attribution(self) -> str | None:
-        return self.credit or super().attribution
+        return super().attribution or self.credit
 
     @property
     def RenderOptions(self) -> type[SphereRenderOptions]:
@@ -192,7 +192,7 @@ class SphereModality(Modality[SphereItem, Tensor, SphereRenderOptions, SphereRen
     ) -> SphereRendering:
         """Values in physical units as this kind of signal is shown: colours span 2.5 deviations about the mean."""
         ranges = tuple((mean - 2.5 * std, mean + 2.5 * std) for mean, std in zip(self.means, self.stds, strict=True))
-        return SphereRendering(values, grid, self.channels, ranges, options, self.credit)
+        return SphereRendering(values, grid, self.channels, ranges, options, self.attribution)
 
     def read(self, path: Path) -> tuple[Float[Tensor, "1 point _"]]:
         """The first time of a NetCDF file as the encoder's input.  ValueError naming the file."""

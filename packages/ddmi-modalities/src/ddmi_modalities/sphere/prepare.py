@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ddmi_modalities.datasets.attribution import ATTRIBUTION
 from ddmi_modalities.datasets.preparation import Item, Plan
 from ddmi_modalities.files.deb import deb_control, deb_files, download_deb
 from ddmi_modalities.sphere.modality import SphereModality
@@ -14,7 +15,7 @@ from ddmi_modalities.sphere.modality import SphereModality
 PACKAGE = "ferret-datasets"
 WINDS = "usr/share/ferret-vis/data/monthly_navy_winds.cdf"
 LICENCE = f"usr/share/doc/{PACKAGE}/copyright"
-ATTRIBUTION = (
+WHOSE = (
     "Monthly winds of the Fleet Numerical Oceanography Center (FNOC), 1982 to 1992, as the program Ferret of NOAA's "
     "Pacific Marine Environmental Laboratory distributes them (Ferret License Agreement: redistribution and use "
     "permitted with its notice; public domain, as is), from the Debian package ferret-datasets; the package's own "
@@ -52,7 +53,8 @@ class SpherePreparation:
             what="files of winds",
             source=package,
             items=[Item(name=Path(WINDS).name, split="time", sources=(".",), make=partial(_files, package))],
-            settings={"package": PACKAGE, "version": fields.get("Version", ""), "attribution": ATTRIBUTION},
+            settings={"package": PACKAGE, "version": fields.get("Version", "")},
+            lists=lambda made: {ATTRIBUTION: WHOSE + "\n"},
         )
 
 

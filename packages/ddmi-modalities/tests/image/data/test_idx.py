@@ -113,6 +113,12 @@ def test_a_package_of_debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         IdxPictures(package, "test")
 
 
+def test_labels_of_what_has_no_numbers(tmp_path: Path) -> None:
+    for source in ("openmoji", str(tmp_path)):
+        with pytest.raises(ValueError, match=r"labels name the classes of MNIST's files, and .* holds none; give the"):
+            ImageModality(source=source, labels=("a", "b")).dataset("train")
+
+
 def test_other_folders_hold_none(tmp_path: Path) -> None:
     (tmp_path / "picture.png").touch()
     assert not holds_idx(tmp_path)

@@ -10,7 +10,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -28,6 +28,8 @@ from ddmi_modalities.files.pixels import resize_square, to_picture, to_tensor
 PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
 IMAGES, LABELS = "images", "labels"
 AXES = {IMAGES: 3, LABELS: 1}
+FOLDERS = ("", "raw/", "MNIST/raw/", "FashionMNIST/raw/")
+"""Where they are looked for in a folder: torchvision nests them."""
 FASHION = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
@@ -58,7 +60,7 @@ class IdxPictures:
     """The pictures of a split in the order of its file.
 
     Args:
-        root: A folder with the files, at any depth, or a package of Debian that installs them.
+        root: A folder with the files, or of `FOLDERS` one, or a package of Debian that installs them.
         split: "train", or "test" for the files of t10k.
         names: Of the classes, in the order of their numbers; without them, the numbers.
 
@@ -106,22 +108,21 @@ def holds_idx(root: Path) -> bool:
     return root.suffix == ".deb" if root.is_file() else bool(_files_below(root))
 
 
-def _kind(name: str) -> tuple[str, str] | None:
-    """Prefix and kind of a file by its name, such as train-images-idx3-ubyte.gz; None of others."""
-    plain = PurePosixPath(name).name.removesuffix(".gz").replace(".", "-")
-    for prefix in PREFIXES.values():
-        for kind, axes in AXES.items():
-            if plain == f"{prefix}-{kind}-idx{axes}-ubyte":
-                return prefix, kind
-    return None
-
-
 def _files_below(root: Path) -> dict[tuple[str, str], str]:
-    """The files of a folder by prefix and kind; of several the first by name."""
-    if not root.is_dir():
-        return {}
-    named = sorted(file.relative_to(root).as_posix() for file in root.rglob("*-ubyte*") if file.is_file())
-    return {kind: name for name in reversed(named) if (kind := _kind(name)) is not None}
+    """The files of a folder by prefix and kind, looked for by their names: other folders may hold millions of files."""
+    found = {}
+    for kind in ((prefix, kind) for prefix in PREFIXES.values() for kind in AXES):
+        names = (f"{folder}{name}" for folder in FOLDERS for name in _names(*kind))
+        if (name := next((name for name in names if (root / name).is_file()), None)) is not None:
+            found[kind] = name
+    return found
+
+
+def _names(prefix: str, kind: str) -> Iterator[str]:
+    """What a file is called by those who distribute it."""
+    for joined in ("-", "."):
+        for ending in ("", ".gz"):
+            yield f"{prefix}-{kind}{joined}idx{AXES[kind]}-ubyte{ending}"
 
 
 @cache
@@ -152,8 +153,9 @@ def _of_folder(root: Path) -> Read:
 
 
 def _of_package(file: Path, split: Split) -> Read:
-    wanted = {(PREFIXES[split], kind) for kind in AXES}
-    found = {_kind(name): (name, content) for name, content in deb_files(file, lambda n: _kind(n) in wanted).items()}
+    kinds = {name: (PREFIXES[split], kind) for kind in AXES for name in _names(PREFIXES[split], kind)}
+    installed = deb_files(file, lambda name: PurePosixPath(name).name in kinds)
+    found = {kinds[PurePosixPath(name).name]: (name, content) for name, content in installed.items()}
 
     def read(kind: tuple[str, str]) -> tuple[str, bytes]:
         if kind not in found:

@@ -41,8 +41,14 @@ def open_images(
         cache: Folder for rasters and checked file lists, default `$XDG_CACHE_HOME/ddmi`.
 
     Raises:
-        ValueError: There is no such folder, class or split.
+        ValueError: There is no such folder, class or split, or `labels` are given and nothing is numbered.
     """
+    root = Path(source).expanduser()
+    if labels and source and (source == "openmoji" or (root.exists() and not holds_idx(root))):
+        raise ValueError(
+            f"data: labels name the classes of MNIST's files, and {source!r} holds none; give the folder of the four "
+            "files, or no labels: --modality.labels without any"
+        )
     limit = CACHED_UP_TO_FOR_WHOLE if whole else CACHED_UP_TO
     kept = [size for size in sorted({*sizes}) if size <= limit]
     layouts: tuple[Layout[DataSet[ImageItem]], ...] = (

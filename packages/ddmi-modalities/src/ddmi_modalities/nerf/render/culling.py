@@ -21,7 +21,7 @@ from ddmi_modalities.nerf.render.volume import (
 )
 
 CELLS = 48
-"""A side of the density grid: a twentieth of the read-outs of a 128^2 view."""
+"""A side of the density grid: at most a twentieth of the read-outs of a 128^2 view."""
 EMPTY = 0.2
 """Density per field unit below which a cell is empty: all of the cube filled with it would hide a third of the light,
 and a cell of it 0.8 %."""

@@ -117,7 +117,8 @@ def models_of(folder: Path) -> list[CatalogueModel]:
         licence, holder = licences[file.stem]
         for number in sorted({key.partition("#")[2] for key in properties if key.startswith("model#")}, key=_natural):
             of = {key.partition("#")[0]: text for key, text in properties.items() if key.endswith(f"#{number}")}
-            size = tuple(float(of[key]) for key in ("width", "height", "depth") if key in of)
+            where = f"{str(file)!r}, model {of.get('name', number)!r}"
+            size = [_numbers(where, key, of[key]) for key in ("width", "height", "depth") if key in of]
             models.append(
                 CatalogueModel(
                     catalogue=file.stem,
@@ -127,8 +128,8 @@ def models_of(folder: Path) -> list[CatalogueModel]:
                     creator=of.get("creator", ""),
                     licence=licence,
                     copyright=holder,
-                    size=size,
-                    rotation=tuple(float(one) for one in of.get("modelRotation", "").split()),
+                    size=tuple(one for each in size for one in each),
+                    rotation=_numbers(where, "modelRotation", of.get("modelRotation", "")),
                 )
             )
     return models
@@ -148,6 +149,13 @@ def turned_obj(content: bytes, rotation: tuple[float, ...]) -> bytes:
             place = matrix @ [float(word) for word in words[1:4]]
             lines[index] = " ".join([words[0], *(f"{one:.9g}" for one in place), *words[4:]])
     return ("\n".join(lines) + "\n").encode("latin-1")
+
+
+def _numbers(where: str, key: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(one) for one in text.split())
+    except ValueError as error:
+        raise ValueError(f"{where}: its {key} is {text[:40]!r}, wanted numbers; fetch the package again") from error
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from ddmi_modalities.files.text import read_json
 from ddmi_modalities.geometry.sphere_grid import SphereGrid
 from ddmi_modalities.memory import check_fits
 from ddmi_modalities.sphere.data.axes import axis_of, ordered_latitudes, ordered_longitudes
@@ -49,7 +48,7 @@ class Fields:
     months: tuple[int | None, ...]
     """1 to 12; None where that is not known."""
     credit: str | None
-    """Whose the data are, where the file or a manifest beside it says so."""
+    """Whose the data are, where the file says so."""
 
 
 def read_fields(path: Path | str, variables: Sequence[str] = ()) -> Fields:
@@ -119,7 +118,7 @@ def _fields(file: str, data: xarray.Dataset, variables: Sequence[str]) -> Fields
         for name, one in zip(names, arrays, strict=True)
     )
     labels, months = _times(file, data, str(times.pop()), len(values))
-    return Fields(channels, SphereGrid(north, east), values, labels, months, _credit(file, data))
+    return Fields(channels, SphereGrid(north, east), values, labels, months, _credit(data))
 
 
 def _file(path: Path) -> Path:
@@ -208,10 +207,6 @@ def _times(file: str, data: xarray.Dataset, axis: str, count: int) -> tuple[tupl
     return tuple(str(one) for one in names), tuple(months)
 
 
-def _credit(file: str, data: xarray.Dataset) -> str | None:
-    try:
-        said: Any = read_json(Path(file).with_name("manifest.json"))["settings"]["attribution"]
-    except (ValueError, KeyError, TypeError):
-        parts = [str(data.attrs[key]).strip() for key in CREDITS if data.attrs.get(key)]
-        said = "; ".join(part for part in parts if part)
-    return said if isinstance(said, str) and said else None
+def _credit(data: xarray.Dataset) -> str | None:
+    parts = [str(data.attrs[key]).strip() for key in CREDITS if data.attrs.get(key)]
+    return "; ".join(part for part in parts if part) or None
