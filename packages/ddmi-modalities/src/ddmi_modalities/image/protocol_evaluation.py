@@ -26,6 +26,7 @@ from ddmi_modalities.metrics.features import FeatureNetwork
 from ddmi_modalities.metrics.lpips import LPIPSLoss
 from ddmi_modalities.metrics.set_distances import FeatureSets
 from ddmi_modalities.modality import DataSet, FunctionSource
+from ddmi_modalities.progress import progress
 from ddmi_modalities.spec import Measured
 
 logger = logging.getLogger("ddmi")
@@ -208,9 +209,9 @@ def _measure_pairs(
     if not chosen:
         raise ValueError("this protocol compares held-out images, and the data hold out none")
     drawing = _Drawing(modality, resolution, None, 0, settings.batch)
-    logger.info("reconstructions of %d held-out images at %d x %d", len(chosen), resolution, resolution)
+    what = f"reconstructions of {len(chosen)} held-out images at {resolution} x {resolution}"
     rows = []
-    for start in range(0, len(chosen), settings.batch):
+    for start in progress(range(0, len(chosen), settings.batch), what=what):
         items = [held_out[i] for i in chosen[start : start + settings.batch]]
         true = drawing.pixels(items, start)
         made = drawing.render(model.reconstruct(modality.inputs(items)), start)
@@ -250,7 +251,8 @@ class _Drawing:
         )  # fmt: skip
 
     def real(self, data: DataSet[ImageItem], chosen: Sequence[int]) -> Iterator[UInt8[Tensor, "_ 3 _ _"]]:
-        for start in range(0, len(chosen), self.batch):
+        starts = range(0, len(chosen), self.batch)
+        for start in progress(starts, what=f"{len(chosen)} real images", delay=3):
             yield self.pixels([data[i] for i in chosen[start : start + self.batch]], start)
 
     def pixels(self, items: Sequence[ImageItem], start: int) -> UInt8[Tensor, "_ 3 rows columns"]:
