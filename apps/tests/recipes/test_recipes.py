@@ -102,7 +102,7 @@ def test_what_cannot_be_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     assert "makes its own data: `ddmi train openmoji`" in message("openmoji", tmp_path)
     assert "did you mean 'srn-cars'" in message("srn-car", tmp_path)
-    assert "prepares your data; name them: `ddmi prepare shapes SOURCE`" in fails(
+    assert f"prepare: name the data: `ddmi prepare shapes SOURCE --out {tmp_path / 'out'}`" in fails(
         capsys, "prepare", "shapes", "--out", tmp_path / "out"
     )
     assert "none.deb' is no file; give the path of sweethome3d-furniture" in message("sweethome", tmp_path / "none.deb")
